@@ -1,0 +1,3 @@
+//! The command line.
+#[derive(clap::Parser)]
+pub struct Cli;

@@ -1,0 +1,1 @@
+//! Files, environment and options become one configuration.

@@ -1,0 +1,1 @@
+//! The embedded coordination server, and the client of any hub.

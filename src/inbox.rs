@@ -1,0 +1,1 @@
+//! Turns the hub's triggers into prompts for the session.

@@ -1,0 +1,54 @@
+//! `wrapper` runs coding agent CLIs side by side: in a chat with each other
+//! and with a human, with MCP servers and credentials that stay alive.
+//!
+//! # The map of the house
+//!
+//! Imports point down; `tests/it/house.rs` checks it.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | roots | [`cmd`]: one file a verb, the only place where machines meet |
+//! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts |
+//! | machines | [`config`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`hub`] |
+//! | ground | [`types`]: values and their parsers, pure |
+//! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
+//!
+//! # A launch
+//!
+//! Five phases: resolve, register, bind, inject, run; then the same in
+//! reverse. Only the session ends the launch: the hub, the proxy and the
+//! presence may fail and come back while the agent runs on.
+
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod cmd;
+#[doc(hidden)]
+pub mod config;
+#[doc(hidden)]
+pub mod hub;
+#[doc(hidden)]
+pub mod inbox;
+#[doc(hidden)]
+pub mod inject;
+#[doc(hidden)]
+pub mod logging;
+#[doc(hidden)]
+pub mod paths;
+#[doc(hidden)]
+pub mod presence;
+#[doc(hidden)]
+pub mod proxy;
+#[doc(hidden)]
+pub mod report;
+#[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
+pub mod terminal;
+#[doc(hidden)]
+pub mod types;
+
+#[cfg(not(unix))]
+compile_error!("wrapper runs on Linux and macOS: it needs a PTY, signals and Unix sockets");
+
+pub use cmd::run;

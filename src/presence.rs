@@ -1,0 +1,1 @@
+//! Keeps the session registered: heartbeats, registers again when the hub forgets, publishes the identity.

@@ -1,0 +1,1 @@
+//! The MCP proxy between the agent and its upstreams.

@@ -1,0 +1,70 @@
+//! What the user reads before the terminal is raw and after it: one line that
+//! says what was tried and what is wrong, and a hint that says the way out.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that writes to the user"
+)]
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::types::exit::Exit;
+
+/// An error with the exit code it ends in and, perhaps, the way out.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub error: anyhow::Error,
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {:#}", self.error)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the user why we end.
+pub fn failure(failure: &Failure) {
+    eprintln!("{failure}");
+}
+
+/// A remark that ends nothing.
+pub fn warning(text: impl fmt::Display) {
+    eprintln!("warning: {text}");
+}
+
+/// A line of progress or news.
+pub fn note(text: impl fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// A line of what was asked for. A reader that has gone away is no error.
+pub fn line(text: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

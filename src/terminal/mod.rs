@@ -1,0 +1,1 @@
+//! Bytes and screens. Knows no agents and no MCP.

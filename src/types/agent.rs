@@ -1,0 +1,151 @@
+//! An agent as the configuration describes it, resolved.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::identity::AgentName;
+
+/// All that is needed to run one agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSpec {
+    pub name: AgentName,
+    /// On `PATH`, or a path.
+    pub command: PathBuf,
+    pub args: Vec<String>,
+    /// Absolute; where the agent runs.
+    pub cwd: PathBuf,
+    pub label: Option<String>,
+    pub color: Option<String>,
+    /// Variables set for the agent.
+    pub env: BTreeMap<String, String>,
+    /// Variables taken from it.
+    pub strip_env: Vec<String>,
+    /// None: it is told nothing about MCP servers.
+    pub inject: Option<Inject>,
+    pub dialect: Dialect,
+    pub transport: Transport,
+    /// The key under which an entry has its URL, if not the dialect's own.
+    pub http_key: Option<String>,
+    pub merge_project: bool,
+    pub approve_tools: bool,
+    pub restart: Restart,
+    pub resume_args: Vec<String>,
+    pub session_env_prefix: Vec<String>,
+    pub pacing: Pacing,
+}
+
+/// How an agent is told where its MCP servers are. A closed set: each variant
+/// carries exactly what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inject {
+    /// A file of ours that holds the hub's URL and token, named by a flag.
+    Flag { flag: String },
+    /// An entry merged into the user's settings file.
+    SettingsFile { path: PathBuf },
+    /// The proxy's URL through a template of arguments.
+    ProxyFlag { template: String },
+    /// A file of ours that names the proxy and holds no token, named by a flag.
+    ProxyFile { flag: String },
+}
+
+impl Inject {
+    /// The mode as the configuration spells it.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::Flag { .. } => "flag",
+            Self::SettingsFile { .. } => "settings_file",
+            Self::ProxyFlag { .. } => "proxy_flag",
+            Self::ProxyFile { .. } => "proxy_file",
+        }
+    }
+
+    /// Whom the agent speaks to.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        match self {
+            Self::Flag { .. } => Route::Direct,
+            Self::SettingsFile { .. } | Self::ProxyFlag { .. } | Self::ProxyFile { .. } => {
+                Route::Proxy
+            }
+        }
+    }
+}
+
+/// The way of an agent's tool calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Straight to the hub, with the hub's token in a file of ours.
+    Direct,
+    /// Through the session's proxy.
+    Proxy,
+}
+
+/// How one agent spells a server entry and an approval. Chosen by the name of
+/// the command, so that `[agents.reviewer] command = "claude"` speaks claude's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `mcpServers` with `type`, `url`, `headers`; `${VAR}` is replaced.
+    Claude,
+    /// Arguments `-c mcp_servers.NAME.KEY=VALUE`.
+    Codex,
+    /// `mcpServers` with `httpUrl`, `headers`, `trust`; `${VAR}` is replaced.
+    Gemini,
+    /// As claude's, with whatever the configuration says otherwise.
+    Generic,
+}
+
+impl Dialect {
+    /// The dialect of a command, by the stem of its file name.
+    #[must_use]
+    pub fn of(command: &str) -> Self {
+        match command {
+            "claude" => Self::Claude,
+            "codex" => Self::Codex,
+            "gemini" => Self::Gemini,
+            _ => Self::Generic,
+        }
+    }
+}
+
+/// The transport by which an agent reaches a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    #[default]
+    Http,
+    Sse,
+}
+
+/// Whether an agent that ended is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Restart {
+    Never,
+    /// If it ended by a signal or with a code other than 0.
+    #[default]
+    OnCrash,
+    Always,
+}
+
+/// How fast an agent may be typed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// From the echo of a prompt to its Enter.
+    pub enter_delay: Duration,
+    /// How long a screen must have been still before the first prompt after
+    /// the start: until then input may be lost.
+    pub settle: Duration,
+    /// How long an echo is waited for.
+    pub echo_timeout: Duration,
+}
+
+impl Default for Pacing {
+    /// The one setting that the agents measured so far have in common.
+    fn default() -> Self {
+        Self {
+            enter_delay: Duration::from_millis(300),
+            settle: Duration::from_secs(1),
+            echo_timeout: Duration::from_secs(3),
+        }
+    }
+}

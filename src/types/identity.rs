@@ -1,0 +1,210 @@
+//! Who a session is: its id, its name on the hub, and the tokens that prove it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+/// A secret: never shown by `Debug`, and without `Display`, so that every
+/// place that lets one out can be found by its call of [`Token::expose`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(String);
+
+impl Token {
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// 128 random bits in hex, as agentchattr issues them.
+    ///
+    /// # Panics
+    /// If the system has no random numbers.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(hex(&random::<16>()))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// True if `other` is this secret; takes the same time wherever they differ.
+    #[must_use]
+    pub fn matches(&self, other: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(other).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("****")
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other.0.as_bytes())
+    }
+}
+
+impl Eq for Token {}
+
+/// A word that is safe in a path, a URL, a mention and a terminal: letters,
+/// digits, `-` and `_`, not starting with `-`, at most 64 of them.
+fn is_word(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=64).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(word)
+}
+
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadWord;
+
+            fn try_from(text: String) -> Result<Self, BadWord> {
+                if is_word(&text) { Ok(Self(text)) } else { Err(BadWord { what: $what, text }) }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = BadWord;
+
+            fn from_str(text: &str) -> Result<Self, BadWord> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// A name that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no {what}: it takes 1 to 64 letters, digits, `-` and `_`, and does not start with `-`"
+)]
+pub struct BadWord {
+    what: &'static str,
+    text: String,
+}
+
+word!(
+    /// The name of a configured agent, `claude`: the base of its instances.
+    AgentName, "agent name"
+);
+word!(
+    /// The name of one registered instance, `claude-2`: unique on the hub.
+    InstanceName, "instance name"
+);
+word!(
+    /// The name of an MCP server, `agentchattr`: the first segment of the
+    /// proxy's paths and the key of its entry in an agent's settings.
+    ServerName, "server name"
+);
+word!(
+    /// The id of one session: twelve hex digits, for life.
+    SessionId, "session id"
+);
+
+impl SessionId {
+    /// A new id; short, because it is part of a socket's path.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(hex(&random::<6>()))
+    }
+}
+
+/// An instance's name and the token that speaks for it, as the hub issued them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub name: InstanceName,
+    pub token: Token,
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a system without random numbers can run nothing of ours"
+)]
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_does_not_show_itself() {
+        let identity = Identity {
+            name: "claude".parse().expect("a name"),
+            token: Token::new("sesame"),
+        };
+        assert!(!format!("{identity:?} {:#?}", identity.token).contains("sesame"));
+        assert_eq!(identity.token.expose(), "sesame");
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        let token = Token::new("abcd");
+        assert!(token.matches(b"abcd"));
+        for other in [&b"abc"[..], b"abcde", b"abce", b""] {
+            assert!(!token.matches(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn random_tokens_differ_and_are_32_hex_digits() {
+        let (a, b) = (Token::random(), Token::random());
+        assert_ne!(a, b);
+        assert_eq!(a.expose().len(), 32);
+        assert!(a.expose().bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn names_are_words() {
+        for good in ["claude", "claude-2", "My_agent", "7"] {
+            assert!(good.parse::<InstanceName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-x", "a b", "a/b", "a.b", "é", "a\n", &"x".repeat(65)] {
+            assert!(bad.parse::<InstanceName>().is_err(), "{bad:?}");
+        }
+    }
+}

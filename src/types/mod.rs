@@ -1,0 +1,12 @@
+//! Ground floor: values, and the parsers that make them.
+//!
+//! *Invariant*: nothing here waits, reads a clock, opens a file or a socket.
+
+pub mod agent;
+pub mod exit;
+pub mod identity;
+pub mod server;
+pub mod size;
+pub mod text;
+pub mod trigger;
+pub mod upstream;

@@ -1,0 +1,15 @@
+//! What the program promises, tried from outside: the real binary, real
+//! sockets, real terminals.
+
+mod support;
+
+mod config; // what a configuration may say, and how a wrong one is told
+mod house; // imports point down, the ground floor is pure
+mod hub; // the embedded hub, over REST and MCP
+mod inject; // what agents are told, and what is put back
+mod launch; // a launch from end to end, its exit codes and its leavings
+mod prompt; // a mention becomes a prompt, safely
+mod proxy; // a tool call through the proxy
+mod rotate; // tokens and hubs that change under a running agent
+mod secrets; // no token where none may be
+mod terminal; // the user's terminal, byte for byte

@@ -1,0 +1,28 @@
+//! What tests stand on.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// The one deadline of every wait in these tests.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks `probe` until it has an answer, with a short pause between; panics
+/// with `what` after [`DEADLINE`]. For things that send no event.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Waits for a future, at most [`DEADLINE`].
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("not in {DEADLINE:?}: {what}"))
+}
