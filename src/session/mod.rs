@@ -1,1 +1,3 @@
 //! One supervised agent.
+
+pub mod detect;
