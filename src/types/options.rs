@@ -36,8 +36,8 @@ pub struct AgentOptions {
     /// Where the agent runs [default: `cwd` of its configuration, else here]
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,
-    /// When to start the agent again [default: on-crash]
-    #[arg(long, value_name = "WHEN")]
+    /// When to start the agent again: never, on-crash or always
+    #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     pub restart: Option<Restart>,
     /// The same as --restart never
     #[arg(long, conflicts_with = "restart")]
