@@ -1,5 +1,5 @@
-//! A scripted model on loopback, behind the APIs that agents speak: Anthropic
-//! Messages, OpenAI Responses and Chat Completions, Gemini. With it a real
+//! A scripted model on loopback, behind the APIs that agents speak: Messages,
+//! Responses, Chat Completions and Gemini's. With it a real
 //! agent runs without a key, a network or a surprise.
 //!
 //! `fake-model [--port N] [--log FILE]` prints `{"port":N}` and serves until it

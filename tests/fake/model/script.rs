@@ -57,13 +57,14 @@ pub(crate) fn answer(request: &Request) -> (Answer, u64) {
     if let Some(schema) = &request.schema {
         return (Answer::Text(smallest(schema).to_string()), 0);
     }
-    let pause = match request.turns.last() {
-        Some(Turn::User(text)) => after(text, "take ").and_then(number).unwrap_or(0),
-        _ => 0,
-    };
+    let told = request.turns.iter().rev().map_while(|turn| match turn {
+        Turn::User(text) => Some(text),
+        _ => None,
+    });
+    let pause = told.find_map(|text| number(after(text, "take ")?));
     (
         next(request).unwrap_or_else(|text| Answer::Text(text.to_owned())),
-        pause,
+        pause.unwrap_or(0),
     )
 }
 
@@ -220,7 +221,8 @@ fn shell(tool: &Tool) -> bool {
     NAMES.contains(&tool.name.as_str())
 }
 
-/// The input of a shell tool, whatever it calls the command.
+/// The input of a shell tool, whatever it calls the command; where a model has
+/// to ask for a permission, it does.
 fn run(tool: &Tool, command: &str) -> Value {
     let key = if tool.input["properties"]["cmd"].is_object() {
         "cmd"
@@ -233,7 +235,12 @@ fn run(tool: &Tool, command: &str) -> Value {
     } else {
         json!(command)
     };
-    fill(tool, &json!({ key: value }))
+    let mut known = json!({ key: value });
+    if tool.input["properties"]["sandbox_permissions"].is_object() {
+        known["sandbox_permissions"] = json!("require_escalated");
+        known["justification"] = json!("it has to be seen to be believed");
+    }
+    fill(tool, &known)
 }
 
 /// `known`, and the smallest value for every other input that is required.
@@ -252,7 +259,7 @@ fn fill(tool: &Tool, known: &Value) -> Value {
     Value::Object(input)
 }
 
-/// The smallest value of a schema, in JSON's or OpenAPI's spelling.
+/// The smallest value of a schema, in JSON's or `OpenAPI`'s spelling.
 fn smallest(schema: &Value) -> Value {
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
