@@ -276,6 +276,7 @@ mod tests {
             ("clear", (0, 0), "Do you want me to go on with the tests?"),
             ("clear", (0, 0), "> 1.5 is a number\n  2.5 too"),
             ("draft", (0, 5), "> abc"),
+            ("draft", (1, 2), "> abc\n"),
             ("draft", (1, 3), "> abc\n  d"),
             ("draft", (2, 3), "────\n> abc\n\n  d"),
             ("dialog", (0, 9), "overwrite? (y/N)"),
