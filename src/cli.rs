@@ -1,3 +1,345 @@
-//! The command line.
-#[derive(clap::Parser)]
-pub struct Cli;
+//! The command line: what may be said, not what it does.
+//!
+//! `wrapper claude …` is short for `wrapper run claude …`, and options may
+//! stand before the verb or the agent. Both are one rewrite ahead of clap:
+//! the verb goes first.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::types::options::{AgentOptions, Options};
+
+const HELP: &str = "\
+Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
+
+  wrapper <agent> [options] [-- ARGS…]    claude, codex, gemini … in this terminal
+  wrapper demo                            the whole loop, with a built-in agent
+  wrapper serve                           the chat hub, in the foreground
+  wrapper say TEXT [--channel C]          write to the chat: @claude wakes claude
+  wrapper read [--channel C] [-n N] [-f]  read the chat
+  wrapper who                             who is online
+
+A launch:
+  --label TEXT             the name shown in the chat
+  --cwd DIR                where the agent runs
+  --restart WHEN           never, on-crash (the default) or always; --no-restart
+  --offline                without a hub
+  --dry-run                show what would be set, written and run; do nothing
+Every verb:
+  --config FILE            in place of ~/.config/wrapper/config.toml
+  --port N, --mcp-http-port N, --mcp-sse-port N
+  --data-dir DIR, --upload-dir DIR
+  --json                   print one JSON document
+  -h, --help, -V, --version
+
+What follows `--` goes to the agent untouched.
+";
+
+/// A parsed command line.
+#[derive(Debug, Parser)]
+#[command(name = "wrapper", version, override_help = HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Launch an agent here, in this terminal
+    #[command(override_usage = "wrapper <agent> [options] [-- ARGS…]")]
+    Run(Run),
+    /// Show the whole loop with a built-in agent: no key, no install
+    Demo(Demo),
+    /// Run the chat hub in the foreground
+    Serve(Serve),
+    /// Write to the chat as the human; @mentions wake agents
+    Say(Say),
+    /// Read the chat
+    Read(Read),
+    /// Show who is online
+    Who(Who),
+    /// The agent that `demo` launches
+    #[command(hide = true, disable_help_flag = true)]
+    DemoAgent(DemoAgent),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A configured agent: claude, codex, gemini …
+    pub agent: String,
+    #[command(flatten)]
+    pub of_agent: AgentOptions,
+    /// Launch without a hub
+    #[arg(long)]
+    pub offline: bool,
+    /// Show what would be set, written and run; do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Show it as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+    /// Arguments of the agent, untouched
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Print where the hub listens as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Say {
+    /// What to say; `-` reads it from standard input
+    pub text: String,
+    #[arg(long, value_name = "C", default_value = "general")]
+    pub channel: String,
+    /// Print the message as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Read {
+    /// This channel alone
+    #[arg(long, value_name = "C")]
+    pub channel: Option<String>,
+    /// The newest N messages
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    pub n: usize,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print an array; with -f, one object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Who {
+    /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoAgent {
+    /// What was injected
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}
+
+impl Cli {
+    /// Parses a command line, the program's name first.
+    ///
+    /// # Errors
+    /// Wrong usage; also what `--help` and `--version` print, with code 0.
+    pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let args = verb_first(args.into_iter().collect());
+        let launch = args.get(1).is_some_and(|verb| verb == "run");
+        Self::try_parse_from(args).map_err(|error| {
+            if launch {
+                point_to_the_dashes(error)
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// Moves the verb in front of everything else; puts `run` there if the first
+/// word is none, because then it names an agent.
+fn verb_first(mut args: Vec<OsString>) -> Vec<OsString> {
+    let mut command = Cli::command();
+    command.build();
+    let mut index = 1;
+    while let Some(arg) = args.get(index).filter(|arg| *arg != "--") {
+        if !arg.as_encoded_bytes().starts_with(b"-") {
+            let verb = match command.find_subcommand(arg) {
+                Some(_) => args.remove(index),
+                None => "run".into(),
+            };
+            args.insert(1, verb);
+            return args;
+        }
+        index += 1 + usize::from(takes_value(&command, arg));
+    }
+    if let Some(option) = args.get(1)
+        && !["-h", "--help", "-V", "--version"]
+            .iter()
+            .any(|own| option == own)
+    {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+/// True if `option` of any verb has its value in the next argument.
+fn takes_value(command: &clap::Command, option: &OsStr) -> bool {
+    command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .filter(|arg| arg.get_action().takes_values())
+        .any(|arg| {
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            let short = arg.get_short().map(|short| format!("-{short}"));
+            [long, short].iter().flatten().any(|name| option == &**name)
+        })
+}
+
+/// Says where options of the agent go, if one of them stands among ours.
+fn point_to_the_dashes(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument
+        && error.get(ContextKind::SuggestedArg).is_none()
+        && let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && option.starts_with('-')
+    {
+        let tip = format!("options of the agent go after `--`: wrapper <agent> -- {option}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Verb, String> {
+        let args = ["wrapper"].into_iter().chain(line.split_whitespace());
+        Cli::parse_from(args.map(OsString::from))
+            .map(|cli| cli.verb)
+            .map_err(|error| error.to_string())
+    }
+
+    fn run(line: &str) -> Run {
+        match parse(line) {
+            Ok(Verb::Run(run)) => run,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_has_nothing_to_object() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_agent() {
+        for line in [
+            "claude --port 7 --label L --offline -- --model x serve",
+            "--port=7 --label L claude --offline -- --model x serve",
+            "--offline --port 7 --label=L run claude -- --model x serve",
+            "run --offline claude --port=7 --label L -- --model x serve",
+        ] {
+            let run = run(line);
+            assert_eq!(run.agent, "claude", "{line}");
+            assert_eq!(run.options.port, Some(7), "{line}");
+            assert_eq!(run.of_agent.label.as_deref(), Some("L"), "{line}");
+            assert!(run.offline && !run.dry_run, "{line}");
+            assert_eq!(run.args, ["--model", "x", "serve"], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_verb_may_follow_options() {
+        let options = |line| match parse(line) {
+            Ok(Verb::Serve(serve)) => serve.options,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(options("serve --port 9"), options("--port 9 serve"));
+        assert!(matches!(parse("--channel c say hi"), Ok(Verb::Say(say)) if say.text == "hi"));
+        assert!(matches!(parse("-n 3 read"), Ok(Verb::Read(read)) if read.n == 3));
+    }
+
+    #[test]
+    fn an_agent_may_have_the_value_of_an_option_for_a_name() {
+        assert_eq!(run("--label serve claude").agent, "claude");
+    }
+
+    #[test]
+    fn arguments_that_are_no_text_reach_the_agent() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = OsString::from_vec(vec![0xff, b'x']);
+        let args = ["wrapper", "claude", "--"].map(OsString::from);
+        let cli = Cli::parse_from(args.into_iter().chain([odd.clone()])).expect("parsed");
+        assert!(matches!(cli.verb, Verb::Run(run) if run.args == [odd]));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_is_wrong() {
+        for (line, says) in [
+            (
+                "claude --model x",
+                "go after `--`: wrapper <agent> -- --model",
+            ),
+            (
+                "--model x claude",
+                "go after `--`: wrapper <agent> -- --model",
+            ),
+            ("claude --lable x", "'--label'"),
+            ("claude --port x", "invalid value 'x' for '--port <N>'"),
+            ("claude --port 70000", "not in 0..=65535"),
+            ("claude --restart on-fire", "on-crash"),
+            ("claude --restart never --no-restart", "cannot be used with"),
+            ("claude --json", "--dry-run"),
+            ("claude codex", "unexpected argument 'codex'"),
+            ("--port 7", "<AGENT>"),
+            ("--config", "a value is required"),
+            ("-- claude", "<AGENT>"),
+            ("who --label x", "unexpected argument '--label'"),
+            ("say", "<TEXT>"),
+        ] {
+            let said = parse(line).expect_err(line);
+            assert!(said.contains(says), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn every_verb_is_a_reserved_word() {
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            assert!(crate::types::agent::VERBS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn help_fits_a_screen_and_leaves_nothing_out() {
+        assert!(HELP.lines().count() <= 23);
+        assert!(HELP.lines().all(|line| line.chars().count() <= 80));
+        for verb in Cli::command().get_subcommands() {
+            if verb.is_hide_set() || verb.get_name() == "run" {
+                continue;
+            }
+            assert!(HELP.contains(&format!("wrapper {}", verb.get_name())));
+        }
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("a verb");
+        for long in run.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(HELP.contains(&format!("--{long}")), "{long}");
+        }
+    }
+}

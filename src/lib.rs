@@ -26,6 +26,8 @@ pub mod cmd;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
+pub mod control;
+#[doc(hidden)]
 pub mod hub;
 #[doc(hidden)]
 pub mod inbox;

@@ -2,8 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use wrapper::types::exit::Exit;
 
 fn main() -> ExitCode {
-    wrapper::run(wrapper::cli::Cli::parse())
+    match wrapper::cli::Cli::parse_from(std::env::args_os()) {
+        Ok(cli) => wrapper::run(cli),
+        Err(error) => {
+            // A reader that has gone away is no error.
+            let _ = error.print();
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            exit.code().into()
+        }
+    }
 }

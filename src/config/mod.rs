@@ -1,1 +1,17 @@
 //! Files, environment and options become one configuration.
+//!
+//! Later wins, key by key: the built-in `config.toml`, the user's file, the
+//! agents of `config.local.toml` beside it, the environment, the options.
+
+mod agent;
+mod layer;
+mod load;
+mod mistake;
+mod overrides;
+mod raw;
+mod resolve;
+
+pub use layer::Layer;
+pub use load::load;
+pub use mistake::Error;
+pub use resolve::{Config, HubConfig, McpConfig};

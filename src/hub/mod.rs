@@ -1,1 +1,31 @@
-//! The embedded coordination server, and the client of any hub.
+//! The coordination server that we embed, and the client of any hub.
+//!
+//! A hub keeps the chat, knows who is registered under which name, and wakes
+//! an instance when somebody mentions it. Ours speaks agentchattr's REST and
+//! MCP, and a stream of triggers on top.
+//!
+//! *Invariant*: nobody acts without a token, and the name under which a
+//! message is kept comes from that token alone. The hub has no list of
+//! agents: any valid [`AgentName`](crate::types::identity::AgentName) may
+//! register, by who proves to be this user.
+
+pub mod api;
+mod chat;
+pub mod client;
+mod desk;
+mod events;
+mod files;
+mod gate;
+mod mcp;
+mod peer;
+mod registry;
+mod rest;
+mod route;
+mod server;
+mod store;
+mod streams;
+mod tools;
+
+pub use client::Client;
+pub use files::human_token;
+pub use server::{BindError, Bound, Settings, bind, serve};

@@ -6,6 +6,34 @@ use std::time::Duration;
 
 use super::identity::AgentName;
 
+/// The verbs of the command line, later versions' included: no agent may be
+/// named like one.
+pub const VERBS: [&str; 23] = [
+    "attach",
+    "bridge",
+    "completions",
+    "config",
+    "demo",
+    "demo-agent",
+    "doctor",
+    "down",
+    "explain",
+    "help",
+    "logs",
+    "mcp",
+    "ps",
+    "read",
+    "restart",
+    "run",
+    "say",
+    "screen",
+    "send",
+    "serve",
+    "stop",
+    "up",
+    "who",
+];
+
 /// All that is needed to run one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSpec {
@@ -110,15 +138,18 @@ impl Dialect {
 }
 
 /// The transport by which an agent reaches a hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     #[default]
+    #[serde(alias = "streamable-http")]
     Http,
     Sse,
 }
 
 /// Whether an agent that ended is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Restart {
     Never,
     /// If it ended by a signal or with a code other than 0.

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod exit;
 pub mod identity;
+pub mod options;
 pub mod server;
 pub mod size;
 pub mod text;

@@ -14,9 +14,9 @@ pub struct Server {
 /// What opens the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
-    /// The bearer token is the value of this environment variable, which the
-    /// agent looks up by itself.
-    Env(&'static str),
+    /// This bearer token, which the agent looks up in [`KEY_VAR`] by itself:
+    /// the key of the session's proxy.
+    Env(Token),
     /// This bearer token, written out: only into files of ours.
     Literal(Token),
 }

@@ -1,1 +1,509 @@
-//! to be written
+//! What a configuration may say, and how a wrong one is told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use wrapper::config::{self, Config, Error, Layer};
+use wrapper::paths::Env;
+use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
+use wrapper::types::options::{AgentOptions, Options};
+
+/// A user: a home with a configuration, a directory they are in, variables.
+struct User {
+    dir: TempDir,
+    env: Env,
+    options: Options,
+}
+
+impl User {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let env = Env::from([("HOME".into(), dir.path().join("home").into())]);
+        Self {
+            dir,
+            env,
+            options: Options::default(),
+        }
+    }
+
+    fn with(config: &str) -> Self {
+        Self::new().file("home/.config/wrapper/config.toml", config)
+    }
+
+    fn file(self, path: &str, text: &str) -> Self {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+        self
+    }
+
+    fn var(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn try_load(&self) -> Result<Config, Error> {
+        config::load(&self.env, &self.path("here"), &self.options)
+    }
+
+    #[track_caller]
+    fn load(&self) -> Config {
+        self.try_load().expect("a good configuration")
+    }
+
+    #[track_caller]
+    fn agent(&self, name: &str) -> AgentSpec {
+        let options = AgentOptions::default();
+        self.load().agent(name, &options).expect("a good agent")
+    }
+
+    /// What is wrong, with the directory taken out, and the hint.
+    #[track_caller]
+    fn wrong(&self) -> String {
+        self.shown(&self.try_load().expect_err("a mistake"))
+    }
+
+    #[track_caller]
+    fn wrong_agent(&self, name: &str) -> String {
+        let options = AgentOptions::default();
+        let error = self.load().agent(name, &options).expect_err("a mistake");
+        self.shown(&error)
+    }
+
+    fn shown(&self, error: &Error) -> String {
+        let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}"));
+        let text = format!("{error}{}", hint.unwrap_or_default());
+        text.replace(&format!("{}/", self.dir.path().display()), "")
+            .replace("home/.config/wrapper/", "")
+    }
+}
+
+#[test]
+fn without_a_file_there_are_three_agents() {
+    let user = User::new();
+    let config = user.load();
+    assert_eq!(config.hub.host, "127.0.0.1");
+    assert_eq!(
+        (config.hub.port, config.mcp.http_port, config.mcp.sse_port),
+        (8300, 8200, 8201)
+    );
+    assert_eq!(
+        config.hub.data_dir,
+        user.path("home/.local/share/wrapper/hub")
+    );
+    assert!(config.hub.autostart && config.warnings.is_empty());
+    assert_eq!(config.mcp.server_name.as_str(), "agentchattr");
+    let names: Vec<&str> = config.agents().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["claude", "codex", "gemini"]);
+    assert_eq!(config.origin("server.port"), Some(&Layer::BuiltIn));
+
+    let claude = user.agent("claude");
+    assert_eq!(claude.command, Path::new("claude"));
+    assert_eq!(claude.cwd, user.path("here"));
+    assert_eq!(claude.dialect, Dialect::Claude);
+    assert_eq!(claude.strip_env, ["CLAUDECODE"]);
+    assert!(claude.approve_tools);
+    assert!(matches!(claude.inject, Some(Inject::ProxyFile { flag }) if flag == "--mcp-config"));
+    assert!(
+        matches!(user.agent("codex").inject, Some(Inject::ProxyFlag { template }) if template.contains("{key_env}"))
+    );
+    let gemini = user.agent("gemini");
+    assert_eq!(gemini.env["GEMINI_CLI_NO_RELAUNCH"], "true");
+    let path = user.path("home/.gemini/settings.json");
+    assert_eq!(gemini.inject, Some(Inject::SettingsFile { path }));
+}
+
+#[test]
+fn layers_win_in_order() {
+    let user = User::with(
+        "[server]\nport = 1\ndata_dir = 'mine'\n[mcp]\nhttp_port = 1\nsse_port = 1\n\
+         [agents.claude]\nlabel = 'Mine'\ncwd = 'there'",
+    )
+    .var("AGENTCHATTR_MCP_HTTP_PORT", "2")
+    .var("AGENTCHATTR_MCP_SSE_PORT", "2")
+    .var("AGENTCHATTR_PORT", "")
+    .var("AGENTCHATTR_UPLOAD_DIR", "up")
+    .options(Options {
+        mcp_sse_port: Some(3),
+        ..Options::default()
+    });
+    let config = user.load();
+    assert_eq!(
+        (config.hub.port, config.mcp.http_port, config.mcp.sse_port),
+        (1, 2, 3)
+    );
+    let file = user.path("home/.config/wrapper/config.toml");
+    for (key, layer) in [
+        ("server.port", Layer::File(file.clone())),
+        (
+            "mcp.http_port",
+            Layer::Variable("AGENTCHATTR_MCP_HTTP_PORT"),
+        ),
+        ("mcp.sse_port", Layer::Option("--mcp-sse-port")),
+        ("agents.claude.label", Layer::File(file)),
+        ("agents.claude.color", Layer::BuiltIn),
+    ] {
+        assert_eq!(config.origin(key), Some(&layer), "{key}");
+    }
+    assert_eq!(
+        config.hub.data_dir,
+        user.path("home/.config/wrapper/mine"),
+        "a file's paths start at the file"
+    );
+    assert_eq!(
+        config.hub.upload_dir,
+        user.path("here/up"),
+        "a variable's paths start where the user is"
+    );
+    let claude = user.agent("claude");
+    assert_eq!(claude.label.as_deref(), Some("Mine"));
+    assert_eq!(claude.cwd, user.path("home/.config/wrapper/there"));
+    assert!(claude.inject.is_some(), "what a file does not set stays");
+}
+
+#[test]
+fn options_and_two_variables_speak_of_the_launched_agent() {
+    let user = User::with("[agents.gemini]\ncwd = 'file'\nrestart = 'always'\nlabel = 'File'")
+        .var("AGENTCHATTR_AGENT_CWD", "variable")
+        .var("AGENTCHATTR_AGENT_MCP_SETTINGS_PATH", "set.json")
+        .var("AGENTCHATTR_AGENT_COMMAND", "/bin/evil")
+        .var("AGENTCHATTR_AGENT_LABEL", "");
+    let config = user.load();
+    assert_eq!(
+        config.warnings,
+        ["AGENTCHATTR_AGENT_COMMAND is ignored: the environment may not set that key"]
+    );
+    let gemini = user.agent("gemini");
+    assert_eq!(gemini.command, Path::new("gemini"));
+    assert_eq!(gemini.cwd, user.path("here/variable"));
+    assert_eq!(gemini.restart, Restart::Always);
+    let path = user.path("here/set.json");
+    assert_eq!(gemini.inject, Some(Inject::SettingsFile { path }));
+
+    let options = AgentOptions {
+        cwd: Some("option".into()),
+        label: Some("Option".into()),
+        no_restart: true,
+        ..AgentOptions::default()
+    };
+    let gemini = config.agent("gemini", &options).expect("a good agent");
+    assert_eq!(gemini.cwd, user.path("here/option"));
+    assert_eq!(gemini.label.as_deref(), Some("Option"));
+    assert_eq!(gemini.restart, Restart::Never);
+}
+
+#[test]
+fn a_port_that_is_none_is_a_warning_in_the_environment() {
+    for odd in ["x", "70000", "-1", "1.5"] {
+        let config = User::new().var("AGENTCHATTR_PORT", odd).load();
+        assert_eq!(config.hub.port, 8300);
+        assert_eq!(
+            config.warnings,
+            [format!("AGENTCHATTR_PORT is ignored: {odd} is no port")]
+        );
+    }
+}
+
+#[test]
+fn a_named_file_stands_in_place_of_the_users() {
+    let user = User::with("[server]\nport = 1")
+        .file("here/a.toml", "[server]\nport = 2\ndata_dir = '.'")
+        .file("here/b.toml", "[server]\nport = 3")
+        .var("WRAPPER_CONFIG", "a.toml");
+    let config = user.load();
+    assert_eq!(config.hub.port, 2);
+    assert_eq!(config.hub.data_dir, user.path("here"));
+    let option = |name: &str| Options {
+        config: Some(name.into()),
+        ..Options::default()
+    };
+    let user = user.options(option("b.toml"));
+    assert_eq!(user.load().hub.port, 3);
+    let user = user.options(option("none.toml"));
+    assert_eq!(user.wrong(), "cannot read here/none.toml: no such file");
+    let user = user.options(option("../here"));
+    assert!(
+        user.wrong()
+            .starts_with("cannot read here/../here: Is a directory")
+    );
+}
+
+#[test]
+fn the_local_file_adds_agents() {
+    let user = User::with("[agents.mine]\ncommand = 'mine'").file(
+        "home/.config/wrapper/config.local.toml",
+        "[agents.claude]\ncommand = 'evil'\n[agents.mine]\ncommand = 'evil'\n[agents.new]\ncwd = 'x'",
+    );
+    let config = user.load();
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(config.warnings[0].ends_with(
+        "config.local.toml: `agents.claude` is ignored: there is an agent of that name already"
+    ));
+    for name in ["claude", "mine", "new"] {
+        assert_eq!(user.agent(name).command, Path::new(name));
+    }
+    assert_eq!(user.agent("new").cwd, user.path("home/.config/wrapper/x"));
+}
+
+#[test]
+fn an_agent_of_ones_own_starts_from_the_one_it_runs() {
+    let user = User::with(
+        "[agents.reviewer]\ncommand = 'claude'\n\
+         [agents.tool]\ncommand = './bin/tool'\n[agents.far]\ncommand = '~/bin/codex'",
+    );
+    let reviewer = user.agent("reviewer");
+    assert_eq!(reviewer.dialect, Dialect::Claude);
+    assert!(matches!(reviewer.inject, Some(Inject::ProxyFile { .. })));
+    assert_eq!(reviewer.label, None);
+    let tool = user.agent("tool");
+    assert_eq!(tool.command, user.path("home/.config/wrapper/bin/tool"));
+    assert_eq!((tool.dialect, tool.inject), (Dialect::Generic, None));
+    let far = user.agent("far");
+    assert_eq!(far.command, user.path("home/bin/codex"));
+    assert_eq!(far.dialect, Dialect::Codex);
+}
+
+#[test]
+fn agentchattrs_own_file_is_read_as_it_is() {
+    let user = User::with(
+        r##"
+[server]
+port = 8301
+host = "127.0.0.1"
+data_dir = "./data"
+trusted_origins = []
+[agents.claude]
+command = "claude"
+cwd = ".."
+color = "#da7756"
+label = "Claude"
+[agents.codex]
+mcp_inject = "proxy_flag"
+mcp_proxy_flag_template = '-c mcp_servers.{server}.url="{url}"'
+[agents.qwen]
+command = "qwen"
+mcp_inject = "settings_file"
+mcp_settings_path = ".qwen/settings.json"
+mcp_transport = "streamable-http"
+inject_delay = 1.0
+[agents.copilot]
+mcp_inject = "settings_file"
+mcp_settings_path = "~/.copilot/mcp-config.json"
+mcp_http_key = "url"
+mcp_merge_project = true
+enter_backend = "wm_setfocus"
+[agents.mycli]
+mcp_inject = "env"
+mcp_env_var = "MYCLI"
+[agents.minimax]
+type = "api"
+base_url = "https://api.example.com/v1"
+model = "m"
+api_key_env = "KEY"
+temperature = 1
+context_messages = 20
+system_prompt = "p"
+[routing]
+default = "none"
+max_agent_hops = 4
+[mcp]
+http_port = 8200
+[images]
+upload_dir = "./uploads"
+max_size_mb = 10
+"##,
+    );
+    let dir = user.path("home/.config/wrapper");
+    let config = user.load();
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.hub.port, 8301);
+    assert_eq!(config.hub.data_dir, dir.join("data"));
+    assert_eq!(config.hub.upload_dir, dir.join("uploads"));
+    let claude = user.agent("claude");
+    assert_eq!(claude.cwd, dir.join(".."));
+    assert!(matches!(claude.inject, Some(Inject::ProxyFile { .. })));
+    assert!(matches!(
+        user.agent("codex").inject,
+        Some(Inject::ProxyFlag { .. })
+    ));
+    let qwen = user.agent("qwen");
+    let path = user.path("here/.qwen/settings.json");
+    assert_eq!(qwen.inject, Some(Inject::SettingsFile { path }));
+    assert_eq!(qwen.transport, Transport::Http);
+    assert_eq!(qwen.pacing.enter_delay, Duration::from_secs(1));
+    assert_eq!(user.agent("copilot").http_key.as_deref(), Some("url"));
+    assert_eq!(
+        user.wrong_agent("minimax"),
+        "config.toml: agent `minimax`: `type = \"api\"` has no terminal: wrapper cannot launch it"
+    );
+    assert_eq!(
+        user.wrong_agent("mycli"),
+        "config.toml: agent `mycli`: `mcp_inject = \"env\"` is not supported by this version: \
+         it has `flag`, `settings_file`, `proxy_flag` and `proxy_file`"
+    );
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    insta::assert_snapshot!(User::with("[server]\nprot = 8300\n").wrong(), @r#"
+    config.toml:2:1: unknown key `prot`
+      |
+    2 | prot = 8300
+      | ^^^^
+    hint: did you mean `port`?
+    "#);
+    insta::assert_snapshot!(User::with("[agents.x]\n\tmcp_inject = 'proxyfile' # ä\n").wrong(), @r#"
+    config.toml:2:15: unknown value `proxyfile`
+      |
+    2 | 	mcp_inject = 'proxyfile' # ä
+      | 	             ^^^^^^^^^^^
+    hint: did you mean `proxy_file`?
+    "#);
+    insta::assert_snapshot!(User::with("[server]\nport = 'x'").wrong(), @r#"
+    config.toml:2:8: invalid type: string "x", expected 0 to 65535
+      |
+    2 | port = 'x'
+      |        ^^^
+    "#);
+    insta::assert_snapshot!(User::with("[server]\nport = 70000").wrong(), @r#"
+    config.toml:2:8: invalid value: integer `70000`, expected 0 to 65535
+      |
+    2 | port = 70000
+      |        ^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[servers]\nport = 1").wrong(), @r#"
+    config.toml:1:2: unknown key `servers`
+      |
+    1 | [servers]
+      |  ^^^^^^^
+    hint: did you mean `server`?
+    "#);
+    insta::assert_snapshot!(User::with("zzz = 1").wrong(), @r#"
+    config.toml:1:1: unknown key `zzz`
+      |
+    1 | zzz = 1
+      | ^^^
+    hint: known here: server, mcp, images, agents, mcp_servers, routing
+    "#);
+    insta::assert_snapshot!(User::with("[server\nport = 1").wrong(), @r#"
+    config.toml:1:8: unclosed table, expected `]`
+      |
+    1 | [server
+      |        ^
+    "#);
+    insta::assert_snapshot!(User::with("[agents]\nclaude = 'x'").wrong(), @r#"
+    config.toml:2:10: invalid type: string "x", expected a table
+      |
+    2 | claude = 'x'
+      |          ^^^
+    "#);
+    insta::assert_snapshot!(User::with("\n[agents.serve]\ncommand = 'x'").wrong(), @r#"
+    config.toml:2:9: an agent may not be named `serve`: that is a verb of wrapper
+      |
+    2 | [agents.serve]
+      |         ^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[agents.'a.b']\ncommand = 'x'").wrong(), @r#"
+    config.toml:1:9: "a.b" is no agent name: it takes 1 to 64 letters, digits, `-` and `_`, and does not start with `-`
+      |
+    1 | [agents.'a.b']
+      |         ^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[agents.x]\nenv = { A = 1 }").wrong(), @r#"
+    config.toml:2:13: invalid type: integer `1`, expected a string
+      |
+    2 | env = { A = 1 }
+      |             ^
+    "#);
+    insta::assert_snapshot!(User::with("[agents.x]\ninject_delay = -1").wrong(), @r#"
+    config.toml:2:16: -1 is no delay of 0 to 60 seconds
+      |
+    2 | inject_delay = -1
+      |                ^^
+    "#);
+    insta::assert_snapshot!(User::with("[server]\nhost = '10.0.0.5'").wrong(), @r#"
+    config.toml:2:8: `10.0.0.5` is not this machine: a remote hub needs `url` with https, which this version does not speak yet
+      |
+    2 | host = '10.0.0.5'
+      |        ^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[server]\nurl = 'https://hub'").wrong(), @r#"
+    config.toml:2:7: this version does not speak to remote hubs yet
+      |
+    2 | url = 'https://hub'
+      |       ^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp]\nserver_name = 'a.b'").wrong(), @r#"
+    config.toml:2:15: "a.b" is no server name: it takes 1 to 64 letters, digits, `-` and `_`, and does not start with `-`
+      |
+    2 | server_name = 'a.b'
+      |               ^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = 'npx'").wrong(), @r#"
+    config.toml:1:2: `mcp_servers.docs`: this version cannot carry servers of the configuration yet
+      |
+    1 | [mcp_servers.docs]
+      |  ^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_mode_names_what_it_lacks() {
+    let lacks = |mode: &str, more: &str| {
+        User::with(&format!("[agents.qwen]\nmcp_inject = '{mode}'\n{more}")).wrong_agent("qwen")
+    };
+    for (mode, key) in [
+        ("settings_file", "mcp_settings_path"),
+        ("flag", "mcp_flag"),
+        ("proxy_file", "mcp_flag"),
+        ("proxy_flag", "mcp_proxy_flag_template"),
+    ] {
+        assert_eq!(
+            lacks(mode, ""),
+            format!("config.toml: agent `qwen`: `mcp_inject = \"{mode}\"` needs `{key}`")
+        );
+    }
+    for (template, says) in [
+        (
+            "--u {url}",
+            "`mcp_proxy_flag_template` needs `{key_env}`: the agent",
+        ),
+        (
+            "--k {key_env}",
+            "`mcp_proxy_flag_template` needs `{url}`: the agent",
+        ),
+        (
+            "\"{url}",
+            "cannot split `mcp_proxy_flag_template`: missing closing quote",
+        ),
+    ] {
+        let said = lacks(
+            "proxy_flag",
+            &format!("mcp_proxy_flag_template = '{template}'"),
+        );
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_none_is_told_with_the_nearest() {
+    let user = User::new();
+    insta::assert_snapshot!(user.wrong_agent("cluade"), @r#"
+    no agent `cluade`
+    hint: did you mean `claude`? agents here: claude, codex, gemini
+    "#);
+    insta::assert_snapshot!(user.wrong_agent("x"), @r#"
+    no agent `x`
+    hint: agents here: claude, codex, gemini
+    "#);
+}

@@ -1,0 +1,129 @@
+//! One agent of the configuration, as it is to be launched. Pure.
+
+use std::path::{Path, PathBuf};
+
+use super::layer::stem;
+use super::raw::{Mode, RawAgent};
+use crate::types::agent::{AgentSpec, Dialect, Inject, Pacing, Restart};
+use crate::types::identity::AgentName;
+use crate::types::options::AgentOptions;
+
+/// A mistake of an agent: the key that has it, and what it is.
+type Mistake = (&'static str, String);
+
+/// What to launch: in `cwd`, with `settings` in place of the agent's own
+/// settings path, if the environment set one.
+pub(super) fn spec(
+    name: &AgentName,
+    raw: RawAgent,
+    cwd: PathBuf,
+    settings: Option<&Path>,
+    options: &AgentOptions,
+) -> Result<AgentSpec, Mistake> {
+    if let Some(kind) = &raw.r#type {
+        let what = format!("`type = \"{kind}\"` has no terminal: wrapper cannot launch it");
+        return Err(("type", what));
+    }
+    let odd = |key: &&String| key.is_empty() || key.contains(['=', '\0']);
+    if let Some(key) = raw.env.keys().find(odd) {
+        let what = format!("`env` cannot set {key:?}: that is no variable's name");
+        return Err(("env", what));
+    }
+    let command = raw.command.clone().unwrap_or_else(|| name.to_string());
+    // A version of claude called otherwise is claude still if it is called so here.
+    let dialect = match Dialect::of(stem(&command)) {
+        Dialect::Generic => Dialect::of(name.as_str()),
+        dialect => dialect,
+    };
+    let settings = (settings.map(Path::to_owned)).or_else(|| {
+        raw.mcp_settings_path
+            .as_ref()
+            .filter(|path| !path.is_empty())
+            .map(|path| cwd.join(path))
+    });
+    let inject = match raw.mcp_inject {
+        Some(mode) => Some(inject(mode, &raw, settings, dialect)?),
+        None => None,
+    };
+    let pacing = Pacing::default();
+    Ok(AgentSpec {
+        inject,
+        name: name.clone(),
+        command: command.into(),
+        args: raw.args,
+        cwd,
+        label: options.label.clone().or(raw.label),
+        color: raw.color,
+        env: raw.env,
+        strip_env: raw.strip_env.unwrap_or_else(|| vec!["CLAUDECODE".into()]),
+        dialect,
+        transport: raw.mcp_transport.unwrap_or_default(),
+        http_key: raw.mcp_http_key,
+        merge_project: raw.mcp_merge_project.unwrap_or(true),
+        approve_tools: raw.approve_tools.unwrap_or(true),
+        restart: (options.restart())
+            .or(raw.restart)
+            .unwrap_or(Restart::OnCrash),
+        resume_args: raw.resume_args,
+        session_env_prefix: raw.session_env_prefix,
+        pacing: Pacing {
+            enter_delay: raw.inject_delay.map_or(pacing.enter_delay, |delay| delay.0),
+            ..pacing
+        },
+    })
+}
+
+fn inject(
+    mode: Mode,
+    raw: &RawAgent,
+    settings: Option<PathBuf>,
+    dialect: Dialect,
+) -> Result<Inject, Mistake> {
+    let lacks = |key| {
+        let what = format!("`mcp_inject = \"{}\"` needs `{key}`", mode.as_str());
+        ("mcp_inject", what)
+    };
+    let flag = || match &raw.mcp_flag {
+        Some(flag) if !flag.is_empty() => Ok(flag.clone()),
+        _ => Err(lacks("mcp_flag")),
+    };
+    match mode {
+        Mode::Flag => Ok(Inject::Flag { flag: flag()? }),
+        Mode::ProxyFile => Ok(Inject::ProxyFile { flag: flag()? }),
+        Mode::SettingsFile => Ok(Inject::SettingsFile {
+            path: settings.ok_or_else(|| lacks("mcp_settings_path"))?,
+        }),
+        Mode::ProxyFlag => {
+            let key = "mcp_proxy_flag_template";
+            let template = raw.mcp_proxy_flag_template.clone();
+            let template = template.ok_or_else(|| lacks(key))?;
+            check_template(key, &template, dialect).map_err(|what| (key, what))?;
+            Ok(Inject::ProxyFlag { template })
+        }
+        Mode::Env | Mode::EnvContent | Mode::Stdio => Err((
+            "mcp_inject",
+            format!(
+                "`mcp_inject = \"{}\"` is not supported by this version: it has `flag`, \
+                 `settings_file`, `proxy_flag` and `proxy_file`",
+                mode.as_str()
+            ),
+        )),
+    }
+}
+
+fn check_template(key: &str, template: &str, dialect: Dialect) -> Result<(), String> {
+    if let Err(error) = shell_words::split(template) {
+        return Err(format!("cannot split `{key}`: {error}"));
+    }
+    let mut needed = vec!["{url}"];
+    // Codex is told of the key in any case: templates of agentchattr's lack it.
+    if dialect != Dialect::Codex {
+        needed.push("{key_env}");
+    }
+    match needed.iter().find(|word| !template.contains(**word)) {
+        Some(word) => Err(format!(
+            "`{key}` needs `{word}`: the agent could not reach its tools"
+        )),
+        None => Ok(()),
+    }
+}

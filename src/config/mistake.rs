@@ -1,0 +1,90 @@
+//! What is wrong with a configuration, shown where it is wrong. Pure.
+
+use std::fmt;
+use std::path::Path;
+
+/// A configuration that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// For a mistake in a file: `FILE:LINE:COLUMN: …`, the line, and a caret.
+    pub message: String,
+    /// The way out, where there is one to tell.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    pub(super) fn new(message: impl fmt::Display) -> Self {
+        Self {
+            message: message.to_string(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn hint(self, hint: impl fmt::Display) -> Self {
+        Self {
+            hint: Some(hint.to_string()),
+            ..self
+        }
+    }
+
+    /// A mistake that the parser found in `text`.
+    pub(super) fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let span = error.span().unwrap_or(0..0);
+        let said = error.message().trim_end().replace('\n', ", ");
+        let (said, hint) = plainer(&said);
+        let before = text.get(..span.start).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = text[start..].lines().next().unwrap_or_default();
+        let number = before.matches('\n').count() + 1;
+        let column = before[start..].chars().count();
+        let width = text[before.len()..]
+            .chars()
+            .take_while(|c| *c != '\n')
+            .count()
+            .min(span.len())
+            .max(1);
+        // A tab stays a tab under a tab: the caret stands where the eye looks.
+        let indent: String = before[start..]
+            .chars()
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        let gutter = " ".repeat(number.to_string().len());
+        let message = format!(
+            "{path}:{number}:{column}: {said}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}{caret}",
+            path = path.display(),
+            column = column + 1,
+            caret = "^".repeat(width),
+        );
+        Self { message, hint }
+    }
+}
+
+/// What serde said, in plainer words: for an unknown key or value with the
+/// nearest of the known ones as a hint, or all of them if none is near.
+fn plainer(said: &str) -> (String, Option<String>) {
+    let kind = if said.starts_with("unknown field `") {
+        "key"
+    } else if said.starts_with("unknown variant `") {
+        "value"
+    } else {
+        return (said.replace("expected u16", "expected 0 to 65535"), None);
+    };
+    let mut quoted = said.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    let hint = match nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    };
+    (format!("unknown {kind} `{unknown}`"), Some(hint))
+}
+
+/// The known word that `word` was probably meant to be.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,3 @@
+//! The sessions on this machine, and what they can be asked.
+
+pub mod roster;

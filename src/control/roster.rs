@@ -1,0 +1,154 @@
+//! The session directories: made, held, listed, and cleared of the dead.
+//!
+//! *Invariant*: a session's process holds a lock on `<dir>/lock` for as long as
+//! it lives, and the kernel lets it go however the process ends. So a
+//! directory whose lock can be had belongs to nobody: no pid is believed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+use tracing::warn;
+
+use crate::paths;
+use crate::types::identity::SessionId;
+
+/// One session's directory, held by this process; removed when dropped.
+#[derive(Debug)]
+pub struct SessionDir {
+    pub id: SessionId,
+    pub path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl SessionDir {
+    /// Makes `<root>/sessions/<id>` (0700) and holds it.
+    ///
+    /// # Errors
+    /// If the directory or its lock cannot be made.
+    pub fn make(root: &Path, id: SessionId) -> Result<Self> {
+        let sessions = root.join("sessions");
+        let path = sessions.join(id.as_str());
+        let tried = || format!("cannot make the session directory {}", path.display());
+        // Under its name only once it is held, or a successor might clear it.
+        let unborn = sessions.join(format!(".{id}"));
+        paths::private_dir(&unborn).with_context(tried)?;
+        let lock = hold(&unborn).with_context(tried)?;
+        fs::rename(&unborn, &path).with_context(tried)?;
+        Ok(Self { id, path, _lock: lock })
+    }
+}
+
+impl Drop for SessionDir {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            warn!(%error, path = %self.path.display(), "cannot remove the session directory");
+        }
+    }
+}
+
+/// Session directories by whether their process lives.
+#[derive(Debug, Default)]
+pub struct Roster {
+    pub alive: Vec<PathBuf>,
+    pub dead: Vec<Dead>,
+}
+
+/// A directory whose process is gone, held so that one successor clears it.
+#[derive(Debug)]
+pub struct Dead {
+    pub path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Dead {
+    /// Removes the directory: what it had to undo has been undone.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+    }
+}
+
+/// Looks through `<root>/sessions`; none there is an empty roster.
+#[must_use]
+pub fn roster(root: &Path) -> Roster {
+    let mut roster = Roster::default();
+    let Ok(entries) = fs::read_dir(root.join("sessions")) else { return roster };
+    for entry in entries.flatten().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+        let path = entry.path();
+        match hold(&path) {
+            Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
+            Err(_) => roster.alive.push(path),
+        }
+    }
+    roster
+}
+
+/// Keeps the newest `keep` of the logs in `dir`.
+pub fn trim_logs(dir: &Path, keep: usize) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let mut logs: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "log"))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    logs.sort();
+    let old = logs.len().saturating_sub(keep);
+    for (_, path) in &logs[..old] {
+        if let Err(error) = fs::remove_file(path) {
+            warn!(%error, path = %path.display(), "cannot remove an old log");
+        }
+    }
+}
+
+/// Takes the lock of a session directory, or says why not.
+fn hold(dir: &Path) -> Result<Flock<File>> {
+    let path = dir.join("lock");
+    let file = paths::private_log(&path)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_tells_the_living_from_the_dead() {
+        let root = tempfile::tempdir().expect("a directory");
+        let alive = SessionDir::make(root.path(), SessionId::random()).expect("made");
+        let corpse = root.path().join("sessions/0123456789ab");
+        fs::create_dir(&corpse).expect("made");
+
+        let found = roster(root.path());
+        assert_eq!(found.alive, [alive.path.clone()]);
+        assert_eq!(found.dead.len(), 1);
+        assert_eq!(found.dead[0].path, corpse);
+        // Held by the first, it is nobody else's to clear.
+        assert!(roster(root.path()).dead.is_empty());
+        for dead in found.dead {
+            dead.remove().expect("removed");
+        }
+        assert!(!corpse.exists());
+
+        let path = alive.path.clone();
+        drop(alive);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_newest_logs_are_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (age, name) in [(30, "a.log"), (10, "b.log"), (20, "c.log"), (40, "d.txt")] {
+            let file = File::create(dir.path().join(name)).expect("made");
+            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age);
+            file.set_modified(time).expect("dated");
+        }
+        trim_logs(dir.path(), 2);
+        let mut left: Vec<_> = fs::read_dir(dir.path()).expect("listed").flatten().map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["b.log", "c.log", "d.txt"]);
+    }
+}

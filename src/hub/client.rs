@@ -1,0 +1,502 @@
+//! Speaks to a hub, ours or agentchattr's.
+//!
+//! One connection per request: a heartbeat every five seconds needs no pool,
+//! and a registration is on the way of every launch.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::api::{
+    Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rules, Send, Status,
+    Synced,
+};
+use super::events::Parser;
+use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::trigger::{ChannelName, Trigger};
+use crate::types::upstream::Endpoint;
+
+/// How long a hub may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+/// A hub at an address. Cheap to make and to clone: nothing is open.
+#[derive(Debug, Clone)]
+pub struct Client {
+    rest: Endpoint,
+}
+
+/// An instance as the hub has just registered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    pub identity: Identity,
+    pub label: String,
+    /// From 1.
+    pub slot: u32,
+}
+
+/// What answers at the hub's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A hub of ours.
+    Ours(Health),
+    /// agentchattr's own server.
+    Agentchattr,
+}
+
+/// Why a hub did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot reach the hub at {url}: {source}")]
+    Unreachable { url: String, source: io::Error },
+    /// Something answers, but nothing that a hub would say.
+    #[error("what answers at {url} is no hub")]
+    NotAHub { url: String },
+    /// The token is stale: register again.
+    #[error("the hub no longer knows this session")]
+    Conflict,
+    #[error("the hub refuses the token: {text}")]
+    Unauthorized { text: String },
+    #[error("the hub refuses: {text} (status {status})")]
+    Refused { status: u16, text: String },
+    /// The hub has no such endpoint: it is not one of ours.
+    #[error("the hub has no such service")]
+    Unsupported,
+}
+
+impl Client {
+    /// A client of the hub at `rest`; the path is ignored.
+    #[must_use]
+    pub fn new(rest: Endpoint) -> Self {
+        Self { rest }
+    }
+
+    /// Asks what is there, without a token.
+    pub async fn health(&self) -> Result<Kind, Error> {
+        match self.get::<Health>("/api/health", None).await {
+            Ok(health) if health.name == HUB_NAME => Ok(Kind::Ours(health)),
+            // agentchattr asks for a token before it looks at the path.
+            Err(Error::Unauthorized { text }) if text.starts_with("forbidden:") => {
+                Ok(Kind::Agentchattr)
+            }
+            Err(error @ Error::Unreachable { .. }) => Err(error),
+            _ => Err(self.not_a_hub()),
+        }
+    }
+
+    /// Registers an instance of `base`. `previous` gets an earlier instance
+    /// back, under its name; `human` is the human's token, where we have it.
+    pub async fn register(
+        &self,
+        base: &AgentName,
+        label: Option<&str>,
+        previous: Option<&Token>,
+        human: Option<&Token>,
+    ) -> Result<Registered, Error> {
+        let body = Register {
+            base: base.as_str().into(),
+            label: label.map(Into::into),
+        };
+        let mut request = self.request(Method::POST, "/api/register", previous, Some(&body))?;
+        if let Some(human) = human {
+            let value = secret(human.expose()).ok_or_else(|| unusable("the human's token"))?;
+            request.headers_mut().insert("x-session-token", value);
+        }
+        let record: Record = self.answer(request).await?;
+        Ok(Registered {
+            identity: Identity {
+                name: record.name,
+                token: record.token,
+            },
+            label: record.label,
+            slot: record.slot,
+        })
+    }
+
+    /// Renews the lease; returns the name that counts from now on.
+    pub async fn heartbeat(
+        &self,
+        who: &Identity,
+        active: Option<bool>,
+    ) -> Result<InstanceName, Error> {
+        let path = format!("/api/heartbeat/{}", who.name);
+        let beaten: Beaten = self.post(&path, &who.token, &Beat { active }).await?;
+        Ok(beaten.name)
+    }
+
+    /// Ends the registration for good.
+    pub async fn deregister(&self, who: &Identity) -> Result<(), Error> {
+        let path = format!("/api/deregister/{}", who.name);
+        self.post::<Value>(&path, &who.token, &Value::Null).await?;
+        Ok(())
+    }
+
+    /// What waits for this instance, then what comes, for as long as the hub
+    /// is there. [`Error::Unsupported`]: the hub is none of ours.
+    pub async fn triggers(&self, token: &Token) -> Result<Events<Trigger>, Error> {
+        match self.events("/api/triggers", token).await {
+            Err(Error::Unauthorized { .. } | Error::Refused { status: 404, .. }) => {
+                Err(Error::Unsupported)
+            }
+            other => other,
+        }
+    }
+
+    /// Says that all triggers up to this id have been delivered.
+    pub async fn ack(&self, token: &Token, upto: u64) -> Result<(), Error> {
+        self.post::<Value>("/api/triggers/ack", token, &Ack { upto })
+            .await?;
+        Ok(())
+    }
+
+    /// Messages after `since`; for 0 the last `limit`. Oldest first.
+    pub async fn messages(
+        &self,
+        token: &Token,
+        since: u64,
+        limit: usize,
+        channel: Option<&ChannelName>,
+    ) -> Result<Vec<Message>, Error> {
+        let mut path = format!("/api/messages?since_id={since}&limit={limit}");
+        if let Some(channel) = channel {
+            path = format!("{path}&channel={channel}");
+        }
+        self.get(&path, Some(token)).await
+    }
+
+    /// Posts a message as whoever the token belongs to.
+    pub async fn send(
+        &self,
+        token: &Token,
+        text: &str,
+        channel: &ChannelName,
+    ) -> Result<Message, Error> {
+        let body = Send {
+            text: text.into(),
+            channel: channel.clone(),
+        };
+        self.post("/api/send", token, &body).await
+    }
+
+    /// Messages after `since`, or from now on, as they come.
+    pub async fn stream(
+        &self,
+        token: &Token,
+        since: Option<u64>,
+        channel: Option<&ChannelName>,
+    ) -> Result<Events<Message>, Error> {
+        let since = since.map(|id| format!("since_id={id}"));
+        let channel = channel.map(|name| format!("channel={name}"));
+        let query: Vec<String> = since.into_iter().chain(channel).collect();
+        self.events(&format!("/api/stream?{}", query.join("&")), token)
+            .await
+    }
+
+    /// Who is registered.
+    pub async fn status(&self, token: &Token) -> Result<Vec<(InstanceName, Status)>, Error> {
+        let all: serde_json::Map<String, Value> = self.get("/api/status", Some(token)).await?;
+        all.into_iter()
+            .filter(|(_, value)| value.is_object())
+            .map(|(name, value)| Some((name.parse().ok()?, serde_json::from_value(value).ok()?)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.not_a_hub())
+    }
+
+    /// Makes the token of an instance stale; takes the human's.
+    pub async fn rotate(&self, human: &Token, name: &InstanceName) -> Result<(), Error> {
+        self.post::<Value>(&format!("/api/rotate/{name}"), human, &Value::Null)
+            .await?;
+        Ok(())
+    }
+
+    /// The role of every instance that has one.
+    pub async fn roles(
+        &self,
+        token: &Token,
+    ) -> Result<std::collections::BTreeMap<String, String>, Error> {
+        self.get("/api/roles", Some(token)).await
+    }
+
+    /// Sets the role of an instance; empty clears.
+    pub async fn set_role(
+        &self,
+        token: &Token,
+        name: &InstanceName,
+        role: &str,
+    ) -> Result<(), Error> {
+        let body = Role { role: role.into() };
+        self.post::<Value>(&format!("/api/roles/{name}"), token, &body)
+            .await?;
+        Ok(())
+    }
+
+    /// The rules that agents are to be told.
+    pub async fn rules_active(&self, token: &Token) -> Result<Rules, Error> {
+        self.get("/api/rules/active", Some(token)).await
+    }
+
+    /// Says which rules this instance has been told.
+    pub async fn agent_sync(&self, who: &Identity, epoch: u64) -> Result<(), Error> {
+        let path = format!("/api/rules/agent_sync/{}", who.name);
+        self.post::<Value>(&path, &who.token, &Synced { epoch })
+            .await?;
+        Ok(())
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&Token>,
+    ) -> Result<T, Error> {
+        self.answer(self.request(Method::GET, path, token, None::<&()>)?)
+            .await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: &Token,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.answer(self.request(Method::POST, path, Some(token), Some(body))?)
+            .await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&Token>,
+        body: Option<&impl Serialize>,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.rest.authority());
+        if let Some(token) = token {
+            let value = secret(&format!("Bearer {}", token.expose()))
+                .ok_or_else(|| unusable("the token"))?;
+            request = request.header(AUTHORIZATION, value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                serde_json::to_vec(body).map_err(|_| unusable("the body"))?
+            }
+            None => Vec::new(),
+        };
+        request
+            .body(Full::from(body))
+            .map_err(|_| unusable("the address"))
+    }
+
+    /// Sends a request and reads what it is answered.
+    async fn answer<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, Error> {
+        let exchange = async {
+            let (mut sender, connection) = self.connect().await?;
+            let exchange = async {
+                let response = sender.send_request(request).await?;
+                Ok::<_, hyper::Error>(self.whole(response).await)
+            };
+            drive(connection, exchange)
+                .await
+                .map_err(|error| self.unreachable(io::Error::other(error)))?
+        };
+        let (status, body) = self.in_time(exchange).await?;
+        if status.is_success() {
+            serde_json::from_slice(&body).map_err(|_| self.not_a_hub())
+        } else {
+            Err(self.refused(status, &body))
+        }
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<(StatusCode, Bytes), Error> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| self.unreachable(io::Error::other(error)))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn events<T>(&self, path: &str, token: &Token) -> Result<Events<T>, Error> {
+        let mut request = self.request(Method::GET, path, Some(token), None::<&()>)?;
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let open = async {
+            let (mut sender, connection) = self.connect().await?;
+            let mut connection: Driver = Box::pin(connection);
+            let response = drive(&mut connection, sender.send_request(request))
+                .await
+                .map_err(|error| self.unreachable(io::Error::other(error)))?;
+            if response.status().is_success() {
+                return Ok(Events {
+                    client: self.clone(),
+                    body: response.into_body(),
+                    connection: Some(connection),
+                    parser: Parser::default(),
+                    ready: std::collections::VecDeque::new(),
+                    of: std::marker::PhantomData,
+                });
+            }
+            let (status, body) = drive(connection, async { Ok(self.whole(response).await) })
+                .await
+                .map_err(|error| self.unreachable(io::Error::other(error)))??;
+            Err(self.refused(status, &body))
+        };
+        self.in_time(open).await
+    }
+
+    async fn connect(&self) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), Error> {
+        let stream = TcpStream::connect((self.rest.host.as_str(), self.rest.port))
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|source| self.unreachable(source))?;
+        http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreachable(io::Error::other(error)))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(result) => result,
+            Err(_) => Err(self.unreachable(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    /// What an answer that is an error means.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        // FastAPI's own answers (an unknown path) say `detail`.
+        let said = serde_json::from_slice(body).ok().and_then(|value: Value| {
+            let text = value.get("error").or_else(|| value.get("detail"))?;
+            Some(
+                text.as_str()
+                    .map_or_else(|| text.to_string(), str::to_owned),
+            )
+        });
+        match (status, said) {
+            (StatusCode::CONFLICT, Some(_)) => Error::Conflict,
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(text)) => {
+                Error::Unauthorized { text }
+            }
+            (status, Some(text)) => Error::Refused {
+                status: status.as_u16(),
+                text,
+            },
+            // agentchattr says a failure of its own in plain text.
+            (status, None) if status.is_server_error() => Error::Refused {
+                status: status.as_u16(),
+                text: "it failed".into(),
+            },
+            (_, None) => self.not_a_hub(),
+        }
+    }
+
+    fn unreachable(&self, source: io::Error) -> Error {
+        Error::Unreachable {
+            url: self.rest.at("/").to_string(),
+            source,
+        }
+    }
+
+    fn not_a_hub(&self) -> Error {
+        Error::NotAHub {
+            url: self.rest.at("/").to_string(),
+        }
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type Driver = Pin<Box<Connection>>;
+
+/// A stream of events from the hub.
+#[derive(Debug)]
+pub struct Events<T> {
+    client: Client,
+    body: Incoming,
+    connection: Option<Driver>,
+    parser: Parser,
+    ready: std::collections::VecDeque<String>,
+    of: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Events<T> {
+    /// The next event; None when the hub has ended the stream. Safe to drop
+    /// while it waits: nothing is lost.
+    pub async fn next(&mut self) -> Result<Option<T>, Error> {
+        loop {
+            if let Some(data) = self.ready.pop_front() {
+                let event = serde_json::from_str(&data).map_err(|_| self.client.not_a_hub())?;
+                return Ok(Some(event));
+            }
+            let frame = match &mut self.connection {
+                Some(connection) => tokio::select! {
+                    biased;
+                    frame = self.body.frame() => frame,
+                    _ = connection => {
+                        // What it has read is in the body; it reads no more.
+                        self.connection = None;
+                        continue;
+                    }
+                },
+                None => self.body.frame().await,
+            };
+            // A hub that breaks off has ended the stream as well.
+            let Some(Ok(frame)) = frame else {
+                return Ok(None);
+            };
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
+            let events = self
+                .parser
+                .feed(&chunk)
+                .map_err(|_| self.client.not_a_hub())?;
+            self.ready.extend(events);
+        }
+    }
+}
+
+/// Runs an exchange over a connection, which moves only while it is polled.
+async fn drive<T, E>(
+    connection: impl Future<Output = Result<(), E>>,
+    exchange: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::pin!(exchange);
+    tokio::select! {
+        biased;
+        done = &mut exchange => return done,
+        ended = connection => ended?,
+    }
+    exchange.await
+}
+
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What we were given cannot be sent.
+fn unusable(what: &str) -> Error {
+    Error::Refused {
+        status: 400,
+        text: format!("{what} cannot be sent"),
+    }
+}

@@ -1,0 +1,277 @@
+//! The hub as a server: two ports, one chat, and a clean end.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::chat::{Chat, News};
+use super::desk::Desk;
+use super::gate::{self, Barred};
+use super::store::Store;
+use super::{files, mcp, rest};
+
+/// Connections that may wait to be accepted, on each port.
+const BACKLOG: u32 = 1024;
+
+/// Bytes of a request body: a message, however much of it JSON escapes.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// How long requests in flight may hold the end of the hub.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// News that a slow stream may miss before it has to look for itself.
+const NEWS: usize = 64;
+
+/// How a hub runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Made with mode 0700; two hubs never share one.
+    pub data_dir: PathBuf,
+    /// Messages from agent to agent in one channel until a human must speak.
+    pub max_hops: u32,
+    /// Ends the hub after this long without a request and an open stream (so
+    /// also without an instance online); None: never.
+    pub idle_exit: Option<Duration>,
+}
+
+/// Both ports, bound and listening, not served yet.
+#[derive(Debug)]
+pub struct Bound {
+    rest: TcpListener,
+    mcp: TcpListener,
+    rest_addr: SocketAddr,
+    mcp_addr: SocketAddr,
+}
+
+/// Why a hub cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Something else listens there.
+    #[error("cannot listen on port {port}: it is taken")]
+    Taken { port: u16 },
+    #[error("cannot listen on `{host}`: the hub serves this machine alone")]
+    NotLoopback { host: String },
+    #[error("cannot listen on port {port}: {source}")]
+    Other { port: u16, source: io::Error },
+}
+
+impl Bound {
+    #[must_use]
+    pub fn rest_port(&self) -> u16 {
+        self.rest_addr.port()
+    }
+
+    #[must_use]
+    pub fn mcp_port(&self) -> u16 {
+        self.mcp_addr.port()
+    }
+}
+
+/// Takes both ports on a loopback host; 0 takes any.
+///
+/// # Errors
+/// [`BindError`] names the port that cannot be had.
+pub fn bind(host: &str, rest_port: u16, mcp_port: u16) -> Result<Bound, BindError> {
+    let ip = match host {
+        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        other => other.trim_matches(['[', ']']).parse().ok(),
+    };
+    let ip = ip
+        .filter(IpAddr::is_loopback)
+        .ok_or_else(|| BindError::NotLoopback { host: host.into() })?;
+    let (rest, rest_addr) = listen(SocketAddr::new(ip, rest_port))?;
+    let (mcp, mcp_addr) = listen(SocketAddr::new(ip, mcp_port))?;
+    Ok(Bound {
+        rest,
+        mcp,
+        rest_addr,
+        mcp_addr,
+    })
+}
+
+fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let open = || {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    let port = addr.port();
+    open().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::Taken { port },
+        _ => BindError::Other { port, source },
+    })
+}
+
+/// What every request may use.
+pub(super) struct Hub {
+    pub(super) desk: Desk,
+    pub(super) news: broadcast::Sender<News>,
+    pub(super) stop: CancellationToken,
+    /// One task for each open stream.
+    pub(super) streams: TaskTracker,
+    pub(super) rest_port: u16,
+    pub(super) mcp_port: u16,
+    last_request: Mutex<Instant>,
+}
+
+pub(super) type Shared = Arc<Hub>;
+
+/// Serves until stopped, or until idle for as long as the settings allow.
+///
+/// # Errors
+/// If the data directory cannot be used, or another hub uses it.
+pub async fn serve(bound: Bound, settings: Settings, stop: CancellationToken) -> Result<()> {
+    let lock = files::claim(&settings.data_dir)?;
+    let human = files::make_human_token(&settings.data_dir)?;
+    let path = files::store(&settings.data_dir)?;
+    let (news, _) = broadcast::channel(NEWS);
+    let chat = Store::open(&path)
+        .and_then(|store| {
+            Chat::open(
+                store,
+                human,
+                settings.max_hops,
+                news.clone(),
+                Instant::now(),
+            )
+        })
+        .with_context(|| format!("cannot open the hub's store {}", path.display()))?;
+    let (desk, thread) = Desk::open(chat, lock).context("cannot start the hub's thread")?;
+
+    let stop = stop.child_token();
+    let hub = Arc::new(Hub {
+        desk,
+        news,
+        stop: stop.clone(),
+        streams: TaskTracker::new(),
+        rest_port: bound.rest_port(),
+        mcp_port: bound.mcp_port(),
+        last_request: Mutex::new(Instant::now()),
+    });
+    info!(rest = hub.rest_port, mcp = hub.mcp_port, "the hub is up");
+
+    let rest = listener(
+        bound.rest,
+        gated(rest::routes(), hub.rest_port, &hub),
+        &stop,
+    );
+    let mcp = listener(bound.mcp, gated(mcp::routes(), hub.mcp_port, &hub), &stop);
+    let served = async { tokio::try_join!(rest, mcp).map(drop) };
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        result = &mut served => result,
+        () = idle(&hub, settings.idle_exit) => {
+            info!("nobody is here: the hub ends");
+            stop.cancel();
+            drained(served).await
+        }
+        () = stop.cancelled() => drained(served).await,
+    };
+    hub.streams.close();
+    if tokio::time::timeout(DRAIN, hub.streams.wait())
+        .await
+        .is_err()
+    {
+        warn!("a stream did not end");
+    }
+    drop(hub);
+    // The last handle is gone unless a request hangs, which must not hang us.
+    let closed = tokio::task::spawn_blocking(move || thread.join());
+    match tokio::time::timeout(DRAIN, closed).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(_) => anyhow::bail!("the hub's store ended with a panic"),
+        Err(_) => warn!("a request did not end: the store was not closed"),
+    }
+    ended.context("cannot serve")
+}
+
+async fn drained(served: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    if let Ok(result) = tokio::time::timeout(DRAIN, served).await {
+        return result;
+    }
+    warn!("a connection did not end");
+    Ok(())
+}
+
+async fn listener(tcp: TcpListener, routes: Router, stop: &CancellationToken) -> io::Result<()> {
+    let tcp = tcp.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(tcp, service)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .await
+}
+
+/// Returns when nothing was asked for `patience`, and no stream is open.
+async fn idle(hub: &Hub, patience: Option<Duration>) {
+    let Some(patience) = patience else {
+        return std::future::pending().await;
+    };
+    loop {
+        let last = *lock(&hub.last_request);
+        let end = if hub.streams.is_empty() {
+            last + patience
+        } else {
+            Instant::now() + patience
+        };
+        if end <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep_until(end.into()).await;
+    }
+}
+
+impl Hub {
+    /// Something was asked, or a stream has ended.
+    pub(super) fn touch(&self) {
+        *lock(&self.last_request) = Instant::now();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Routes behind the gate of the port they are served on.
+fn gated(routes: Router<Shared>, port: u16, hub: &Shared) -> Router {
+    let state = (Arc::clone(hub), port);
+    routes
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(state, pass))
+        .with_state(Arc::clone(hub))
+}
+
+async fn pass(State((hub, port)): State<(Shared, u16)>, request: Request, next: Next) -> Response {
+    match gate::check(request.headers(), port) {
+        Ok(()) => {
+            hub.touch();
+            next.run(request).await
+        }
+        Err(Barred::Host) => rest::refusal(403, "forbidden: host not allowed"),
+        Err(Barred::Origin) => rest::refusal(403, "forbidden: origin not allowed"),
+    }
+}

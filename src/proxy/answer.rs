@@ -1,0 +1,89 @@
+//! What the proxy answers by itself, in a form that the agent's model gets to
+//! read: agents that see a 401, 403 or 404 start looking for an OAuth server
+//! or give their tools up for good. Pure.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::rpc::{self, Members};
+
+/// Interim: go on and send the body.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A whole answer, head and body. `keep` says whether the connection stays
+/// open after it.
+pub(super) fn plain(status: u16, text: &str, keep: bool) -> Vec<u8> {
+    whole(
+        status,
+        "text/plain; charset=utf-8",
+        &format!("{text}\n"),
+        keep,
+    )
+}
+
+/// The answer to a request that cannot be answered by its upstream, `why`
+/// being what went wrong and what to do: a failed tool call for a call, an
+/// error for another request, a bad gateway for what is no request.
+pub(super) fn unable(body: &[u8], why: &str, keep: bool) -> Vec<u8> {
+    let is_batch = body.trim_ascii_start().starts_with(b"[");
+    let answers: Vec<String> = rpc::messages(body)
+        .iter()
+        .filter_map(|message| failed(message, why))
+        .collect();
+    if answers.is_empty() {
+        return plain(502, why, keep);
+    }
+    let mut json = answers.join(",");
+    if is_batch {
+        json = format!("[{json}]");
+    }
+    whole(200, "application/json", &json, keep)
+}
+
+fn failed(message: &Members<'_>, why: &str) -> Option<String> {
+    let id = message.last("id")?;
+    message.last("method")?;
+    let (member, value) = if rpc::is_call(message) {
+        let content = json!([{ "type": "text", "text": why }]);
+        ("result", json!({ "content": content, "isError": true }))
+    } else {
+        ("error", json!({ "code": -32000, "message": why }))
+    };
+    // The id goes back as it is spelled.
+    Some(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#
+    ))
+}
+
+fn whole(status: u16, kind: &str, body: &str, keep: bool) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    let _ = write!(
+        answer,
+        "Content-Type: {kind}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    if status == 405 {
+        answer.push_str("Allow: POST\r\n");
+    }
+    if !keep {
+        answer.push_str("Connection: close\r\n");
+    }
+    answer.push_str("\r\n");
+    answer.push_str(body);
+    answer.into_bytes()
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Bad Gateway",
+    }
+}

@@ -1,0 +1,194 @@
+//! The listener: who is let in, how many at once, and how it ends.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::types::identity::Token;
+use crate::types::upstream::Live;
+
+use super::connection;
+use super::gate::Gate;
+use super::pool::Pool;
+
+/// What the proxy is told by the launch.
+#[derive(Debug)]
+pub struct Settings {
+    /// The key that opens the proxy.
+    pub key: Token,
+    /// Where requests go and as whom, read at each of them.
+    pub live: watch::Receiver<Live>,
+    /// Woken when the hub does not know the identity's token any more: once
+    /// for a token, however many calls wait for the next.
+    pub stale: Arc<Notify>,
+    pub patience: Patience,
+}
+
+/// How long the proxy waits for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For an upstream that takes no connection.
+    pub away: Duration,
+    /// For a new token.
+    pub renewal: Duration,
+    /// For the whole head of a request, once it has begun; for the first head
+    /// of a connection, from the start.
+    pub head: Duration,
+    /// For requests in flight, when the proxy stops.
+    pub drain: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            away: Duration::from_secs(15),
+            renewal: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            drain: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The most connections that have shown our key: with as many to upstreams
+/// they stay below the usual limit of 1024 open files.
+const MOST_CONNECTIONS: usize = 256;
+/// The most that have not. One more ends the one that has waited longest, so
+/// that they cannot keep the agent out.
+const MOST_STRANGERS: usize = 128;
+const BACKLOG: u32 = 1024;
+
+/// What the connections of one proxy share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) gate: Gate,
+    pub(super) live: watch::Receiver<Live>,
+    pub(super) pool: Pool,
+    pub(super) patience: Patience,
+    pub(super) places: Semaphore,
+    pub(super) stop: CancellationToken,
+    stale: Arc<Notify>,
+    nudged: Mutex<Option<(Option<Token>, Instant)>>,
+}
+
+/// A connection that has not shown our key yet.
+struct Stranger {
+    is_known: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Opens a port of the system's choice on loopback; [`serve`] serves it.
+///
+/// # Errors
+/// If the system has no port for us.
+pub fn bind() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves `listener` until `stop`; then lets requests in flight finish for a
+/// moment, and ends streams.
+///
+/// # Errors
+/// If the listener is none of loopback's.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let shared = Arc::new(Shared {
+        gate: Gate::new(settings.key, listener.local_addr()?.port()),
+        live: settings.live,
+        pool: Pool::default(),
+        patience: settings.patience,
+        places: Semaphore::new(MOST_CONNECTIONS),
+        stop: stop.clone(),
+        stale: settings.stale,
+        nudged: Mutex::new(None),
+    });
+    let mut tasks = JoinSet::new();
+    let mut strangers = VecDeque::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = tasks.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((io, _)) => admit(&shared, io, &mut tasks, &mut strangers),
+                Err(error) => {
+                    // Out of descriptors, most likely: others have to end first.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout(shared.patience.drain, drained).await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+fn admit(
+    shared: &Arc<Shared>,
+    io: TcpStream,
+    tasks: &mut JoinSet<()>,
+    strangers: &mut VecDeque<Stranger>,
+) {
+    if let Err(error) = io.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended at once");
+        return;
+    }
+    strangers.retain(|stranger| {
+        !stranger.is_known.load(Ordering::Relaxed) && !stranger.task.is_finished()
+    });
+    if strangers.len() >= MOST_STRANGERS
+        && let Some(eldest) = strangers.pop_front()
+    {
+        eldest.task.abort();
+    }
+    let is_known = Arc::new(AtomicBool::new(false));
+    let connection = connection::serve(Arc::clone(shared), io, Arc::clone(&is_known));
+    let task = tasks.spawn(connection);
+    strangers.push_back(Stranger { is_known, task });
+}
+
+impl Shared {
+    /// Has the session registered again, and waits until its token is another
+    /// than `used`. False if that takes too long.
+    pub(super) async fn renewed(&self, used: Option<&Token>) -> bool {
+        let mut live = self.live.clone();
+        let is_new = |live: &Live| {
+            let identity = live.identity.as_ref();
+            identity.is_some_and(|identity| Some(&identity.token) != used)
+        };
+        if is_new(&live.borrow()) {
+            return true;
+        }
+        self.nudge(used);
+        let waited = timeout(self.patience.renewal, live.wait_for(is_new)).await;
+        matches!(waited, Ok(Ok(_)))
+    }
+
+    /// Wakes the presence, once for a token; again after a while in which
+    /// nothing came of it.
+    fn nudge(&self, used: Option<&Token>) {
+        let mut nudged = self.nudged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |(token, at): &(Option<Token>, Instant)| {
+            token.as_ref() == used && at.elapsed() < self.patience.renewal
+        };
+        if !nudged.as_ref().is_some_and(is_recent) {
+            *nudged = Some((used.cloned(), Instant::now()));
+            self.stale.notify_one();
+        }
+    }
+}

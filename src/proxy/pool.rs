@@ -1,0 +1,94 @@
+//! Connections to upstreams: the ones that wait for their next request, and
+//! new ones, asked for until the upstream is back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::types::upstream::{Endpoint, Upstream};
+
+use super::peer::Peer;
+
+/// A connection to an upstream.
+pub(super) type Link = Peer<TcpStream>;
+
+/// The most connections that wait, over all upstreams.
+const MOST_IDLE: usize = 64;
+/// The pause after the first connection that failed, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The connections that wait, the one used last at the end.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<VecDeque<(Arc<Upstream>, Link)>>);
+
+impl Pool {
+    /// A connection to `to` that waits and that its upstream has not closed.
+    pub(super) fn take(&self, to: &Endpoint) -> Option<Link> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let at = idle.iter().rposition(|(upstream, _)| {
+                let of = &upstream.endpoint;
+                of.port == to.port && of.host == to.host
+            })?;
+            let (_, link) = idle.remove(at)?;
+            // All that a waiting connection can say is that it has ended.
+            let said = link.io.try_read(&mut [0]);
+            if matches!(said, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Keeps a connection whose last answer was read to its end.
+    pub(super) fn put(&self, upstream: Arc<Upstream>, mut link: Link) {
+        if !link.buf.is_empty() {
+            return;
+        }
+        link.rest();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == MOST_IDLE {
+            idle.pop_front();
+        }
+        idle.push_back((upstream, link));
+    }
+}
+
+/// Connects, again and again for as long as `patience` lasts.
+pub(super) async fn connect(to: &Endpoint, patience: Duration) -> io::Result<Link> {
+    let end = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match timeout_at(end, connect_once(to)).await {
+            Ok(Ok(io)) => return Ok(Peer::new(io)),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if Instant::now() + pause >= end {
+            return Err(error);
+        }
+        tracing::debug!(%to, %error, "the upstream is away");
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+async fn connect_once(to: &Endpoint) -> io::Result<TcpStream> {
+    let io = if to.host == "localhost" {
+        // Without a resolver, which would need a thread.
+        let local = [
+            SocketAddr::from((Ipv4Addr::LOCALHOST, to.port)),
+            SocketAddr::from((Ipv6Addr::LOCALHOST, to.port)),
+        ];
+        TcpStream::connect(&local[..]).await?
+    } else {
+        TcpStream::connect((to.host.as_str(), to.port)).await?
+    };
+    io.set_nodelay(true)?;
+    Ok(io)
+}

@@ -1,0 +1,128 @@
+//! JSON-RPC messages, looked at without being taken apart: members keep their
+//! order, their duplicates and their place in the text. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of an object as they stand.
+#[derive(Debug)]
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// The members of `json`; None if it is no object.
+    pub(super) fn of(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// Every value of `key`, in order: what is not unique must not be trusted
+    /// to be read in the same way by the next reader.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(name, _)| name == key)
+            .map(|(_, value)| value.get())
+    }
+
+    /// The value that counts for most readers: the last one.
+    pub(super) fn last(&self, key: &str) -> Option<&'a str> {
+        self.all(key).last()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The messages of a body: itself, or the elements of a batch.
+pub(super) fn messages(body: &[u8]) -> Vec<Members<'_>> {
+    let Ok(body) = str::from_utf8(body) else {
+        return Vec::new();
+    };
+    if let Some(message) = Members::of(body) {
+        return vec![message];
+    }
+    let batch: Vec<&RawValue> = serde_json::from_str(body).unwrap_or_default();
+    batch
+        .into_iter()
+        .filter_map(|message| Members::of(message.get()))
+        .collect()
+}
+
+/// The text of a JSON string.
+pub(super) fn text(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// What may be done twice without harm: nothing is stored by it.
+pub(super) fn is_harmless(body: &[u8]) -> bool {
+    let messages = messages(body);
+    let harmless = |message: &Members<'_>| {
+        message.last("method").and_then(text).is_some_and(|method| {
+            matches!(method.as_str(), "initialize" | "ping")
+                || method.starts_with("notifications/")
+                || method.ends_with("/list")
+        })
+    };
+    !messages.is_empty() && messages.iter().all(harmless)
+}
+
+/// True if a message asks for a tool to be called.
+pub(super) fn is_call(message: &Members<'_>) -> bool {
+    message
+        .all("method")
+        .any(|method| text(method).as_deref() == Some("tools/call"))
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(EachMember)
+    }
+}
+
+struct EachMember;
+
+impl<'de> Visitor<'de> for EachMember {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut members = Vec::new();
+        while let Some((Key(key), value)) = map.next_entry()? {
+            members.push((key, value));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// A key, borrowed unless it has escapes in it.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(AKey)
+    }
+}
+
+struct AKey;
+
+impl<'de> Visitor<'de> for AKey {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Borrowed(key)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Owned(key.to_owned())))
+    }
+}

@@ -1,0 +1,100 @@
+//! Recognises the answer of a hub that does not know our token any more: it
+//! has done nothing, so the call may be made again. Pure.
+//!
+//! agentchattr says so in the text of a result that is no error, as JSON or
+//! as the first event of a stream.
+
+use memchr::memmem;
+
+use super::headers::Content;
+use super::rpc::{self, Members};
+
+/// The whole text of agentchattr's result.
+const TEXT: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
+/// The longest answer that may say so: a batch of calls, each with the text twice.
+pub(super) const LONGEST: usize = 16 * 1024;
+
+/// What the beginning of an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fine,
+    Stale,
+    /// Not enough of it is here.
+    Open,
+}
+
+/// Judges the first bytes of an answer's content; `whole` if they are all.
+pub(super) fn judge(content: Content, bytes: &[u8], whole: bool) -> Verdict {
+    let message = match content {
+        Content::Json if whole => bytes,
+        Content::Events => match event_end(bytes) {
+            Some(end) => &bytes[..end],
+            None if whole => bytes,
+            None => return open(bytes),
+        },
+        Content::Json => return open(bytes),
+        Content::Other => return Verdict::Fine,
+    };
+    if memmem::find(message, b"stale or unknown").is_none() {
+        return Verdict::Fine;
+    }
+    let data;
+    let json = if content == Content::Events {
+        data = event_data(message);
+        &data
+    } else {
+        message
+    };
+    let answers = rpc::messages(json);
+    if !answers.is_empty() && answers.iter().all(is_stale) {
+        Verdict::Stale
+    } else {
+        Verdict::Fine
+    }
+}
+
+fn open(bytes: &[u8]) -> Verdict {
+    if bytes.len() < LONGEST {
+        Verdict::Open
+    } else {
+        Verdict::Fine
+    }
+}
+
+/// True if the text of a message's result is the one text.
+fn is_stale(message: &Members<'_>) -> bool {
+    let text = || {
+        let result = Members::of(message.last("result")?)?;
+        let content: Vec<Members<'_>> = serde_json::from_str(result.last("content")?).ok()?;
+        let [only] = content.as_slice() else {
+            return None;
+        };
+        rpc::text(only.last("text")?)
+    };
+    text().as_deref() == Some(TEXT)
+}
+
+/// The end of the first event: the first empty line after something else.
+fn event_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut begun = false;
+    while at < bytes.len() {
+        let line = memchr::memchr2(b'\n', b'\r', &bytes[at..])?;
+        if line == 0 && begun {
+            return Some(at);
+        }
+        begun |= line > 0;
+        at += line + 1 + usize::from(bytes[at + line..].starts_with(b"\r\n"));
+    }
+    None
+}
+
+/// The data of one event.
+fn event_data(event: &[u8]) -> Vec<u8> {
+    let lines = event.split(|&b| b == b'\n' || b == b'\r');
+    let data: Vec<&[u8]> = lines
+        .filter_map(|line| line.strip_prefix(b"data:"))
+        .map(|data| data.strip_prefix(b" ").unwrap_or(data))
+        .collect();
+    data.join(&b'\n')
+}
