@@ -57,7 +57,7 @@ pub(crate) fn answer(request: &Request) -> (Answer, u64) {
     if let Some(schema) = &request.schema {
         return (Answer::Text(smallest(schema).to_string()), 0);
     }
-    let told = request.turns.iter().rev().map_while(|turn| match turn {
+    let mut told = request.turns.iter().rev().map_while(|turn| match turn {
         Turn::User(text) => Some(text),
         _ => None,
     });
