@@ -28,4 +28,4 @@ mod tools;
 
 pub use client::Client;
 pub use files::human_token;
-pub use server::{BindError, Bound, Settings, bind, serve};
+pub use server::{BindError, Bound, Open, Settings, bind, open, serve};

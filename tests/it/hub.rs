@@ -746,11 +746,9 @@ async fn two_hubs_never_share_a_directory_or_a_port() {
         idle_exit: None,
     };
     let bound = hub::bind("localhost", 0, 0).expect("two ports");
-    let second = soon(
-        "a refusal",
-        hub::serve(bound, settings, tokio_util::sync::CancellationToken::new()),
-    );
-    let error = second.await.expect_err("the directory is taken");
+    let error = hub::open(bound, settings)
+        .err()
+        .expect("the directory is taken");
     assert!(
         error
             .to_string()
