@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tracing::error;
 
 use super::api::{self, HUB_NAME, Health, Problem, Rules};
-use super::chat::{Caller, Chat, Fault, Post};
+use super::chat::{Caller, Chat, Fault};
+use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
 use super::{desk, gate, peer, streams};

@@ -8,7 +8,8 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::api::Message;
-use super::registry::{Instance, Life};
+use super::life::Life;
+use super::registry::Instance;
 use super::route::Hops;
 use crate::types::identity::{AgentName, Token};
 use crate::types::trigger::{ChannelName, Trigger};
