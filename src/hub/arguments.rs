@@ -51,13 +51,13 @@ impl Arguments<'_> {
         })
     }
 
-    pub(super) fn strings(&self, key: &str) -> Result<Vec<&str>, BadArgument> {
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, BadArgument> {
         let bad = || BadArgument(format!("{key} must be a list of strings"));
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(Value::Array(list)) => list
                 .iter()
-                .map(|item| item.as_str().ok_or_else(bad))
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(bad))
                 .collect(),
             Some(_) => Err(bad()),
         }

@@ -69,7 +69,7 @@ impl Chat {
         max_hops: u32,
         news: broadcast::Sender<News>,
         now: Instant,
-    ) -> rusqlite::Result<Self> {
+    ) -> anyhow::Result<Self> {
         let instances = store.instances(now)?;
         Ok(Self {
             store,

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use serde_json::Value;
+use serde_json::json;
 
 use super::api::{HUMAN, Message, SYSTEM};
 use super::chat::{Caller, Chat, Fault, News};
@@ -25,7 +25,8 @@ pub(super) struct Post {
     pub(super) kind: &'static str,
     pub(super) channel: ChannelName,
     pub(super) reply_to: Option<u64>,
-    pub(super) metadata: Option<Value>,
+    /// What the reader may answer; none as a rule.
+    pub(super) choices: Vec<String>,
 }
 
 impl Post {
@@ -36,7 +37,7 @@ impl Post {
             kind: "chat",
             channel,
             reply_to: None,
-            metadata: None,
+            choices: Vec::new(),
         }
     }
 }
@@ -73,7 +74,7 @@ impl Chat {
             timestamp: wall(),
             channel: &post.channel,
             reply_to: post.reply_to,
-            metadata: post.metadata,
+            metadata: (!post.choices.is_empty()).then(|| json!({"choices": post.choices})),
         })?;
         for one in &targets {
             self.store.add_trigger(one.id, &message)?;
@@ -108,10 +109,11 @@ impl Chat {
         if post.text.trim().is_empty() {
             return invalid("text is required".into());
         }
-        if post.text.len() > MAX_TEXT {
+        let choices: usize = post.choices.iter().map(String::len).sum();
+        if post.text.len() + choices > MAX_TEXT {
             return invalid(format!("text is longer than {MAX_TEXT} bytes"));
         }
-        if !is_message(&post.text) {
+        if !is_message(&post.text) || !post.choices.iter().all(|choice| is_message(choice)) {
             return invalid("text has control characters".into());
         }
         if let Some(id) = post.reply_to

@@ -160,7 +160,7 @@ impl Turn<'_> {
                 },
                 channel: channel.clone(),
                 reply_to,
-                metadata: (!choices.is_empty()).then(|| json!({"choices": choices})),
+                choices,
             },
             self.now,
         )?;

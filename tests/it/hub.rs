@@ -1070,6 +1070,11 @@ async fn tools_answer_as_agentchattrs_do() {
             "Error: text has control characters",
         ),
         (
+            "chat_send",
+            json!({"message": "x", "choices": ["\u{1b}[2J"]}),
+            "Error: text has control characters",
+        ),
+        (
             "chat_read",
             json!({"job_id": 4}),
             "Error: job #4 not found.",
