@@ -306,7 +306,7 @@ impl Chat {
     }
 }
 
-pub(super) fn record(one: &Instance) -> Record {
+fn record(one: &Instance) -> Record {
     Record {
         identity_id: one.uid.clone(),
         name: one.name.clone(),
@@ -318,6 +318,7 @@ pub(super) fn record(one: &Instance) -> Record {
         epoch: 1,
         registered_at: one.registered_at,
         token: one.token.clone(),
+        mcp_port: None,
     }
 }
 

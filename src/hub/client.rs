@@ -38,6 +38,8 @@ pub struct Registered {
     pub label: String,
     /// From 1.
     pub slot: u32,
+    /// Where its MCP endpoint is, if the hub says so: ours does.
+    pub mcp_port: Option<u16>,
 }
 
 /// What answers at the hub's address.
@@ -116,6 +118,7 @@ impl Client {
             },
             label: record.label,
             slot: record.slot,
+            mcp_port: record.mcp_port,
         })
     }
 

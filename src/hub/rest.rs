@@ -162,13 +162,15 @@ async fn register(
     if !wish.label.as_deref().is_none_or(is_message) {
         return Err(Refusal::new(400, "label has control characters"));
     }
-    hub.desk
+    let mut record = hub
+        .desk
         .ask(move |chat, now| {
             let label = wish.label.as_deref();
-            let record = chat.register(&wish.base, label, previous.as_ref(), now)?;
-            Ok(Json(json!(record)))
+            chat.register(&wish.base, label, previous.as_ref(), now)
         })
-        .await?
+        .await??;
+    record.mcp_port = Some(hub.mcp_port);
+    Ok(Json(json!(record)))
 }
 
 async fn heartbeat(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Answer {

@@ -70,6 +70,7 @@ async fn an_instance_registers_beats_and_leaves() {
         .expect("registered");
     assert_eq!(first.identity.name.as_str(), "claude");
     assert_eq!((first.label.as_str(), first.slot), ("My Claude", 1));
+    assert_eq!(first.mcp_port, Some(hub.mcp_port));
     let second = client.register(&base, None, None, Some(&human)).await;
     let second = second.expect("registered");
     assert_eq!(second.identity.name.as_str(), "claude-2");
