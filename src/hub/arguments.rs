@@ -91,12 +91,12 @@ mod tests {
 
     use super::*;
 
-    fn with<T>(value: Value, read: impl Fn(&Arguments<'_>) -> T) -> T {
-        read(&Arguments(
-            json!({"it": value, "channel": value, "limit": value})
-                .as_object()
-                .expect("an object"),
-        ))
+    /// A call whose every argument is `value`.
+    fn all(value: &Value) -> Map<String, Value> {
+        ["it", "limit", "channel"]
+            .map(|key| (key.to_owned(), value.clone()))
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             (json!([7]), None),
             (json!(1e300), None),
         ] {
-            let read = with(value.clone(), |one| one.whole("it", 3)).ok();
+            let read = Arguments(&all(&value)).whole("it", 3).ok();
             assert_eq!(read, number, "{value}");
         }
     }
@@ -127,11 +127,7 @@ mod tests {
             (json!(5), 5),
             (json!(100_000), MAX_READ),
         ] {
-            assert_eq!(
-                with(value.clone(), |one| one.limit(20)),
-                Ok(limit),
-                "{value}"
-            );
+            assert_eq!(Arguments(&all(&value)).limit(20), Ok(limit), "{value}");
         }
     }
 
@@ -147,7 +143,7 @@ mod tests {
             (json!("x\r!id\r"), Err(())),
             (json!(5), Err(())),
         ] {
-            let read = with(value.clone(), |one| one.channel()).map_err(drop);
+            let read = Arguments(&all(&value)).channel().map_err(drop);
             let read = read.map(|name| name.map(String::from));
             assert_eq!(read, channel.map(|name| name.map(str::to_owned)), "{value}");
         }
@@ -155,15 +151,23 @@ mod tests {
 
     #[test]
     fn strings_are_strings() {
-        assert_eq!(
-            with(json!(["a", "b"]), |one| one
-                .strings("it")
-                .map(|list| list.len())),
-            Ok(2)
-        );
-        assert!(with(json!(["a", 1]), |one| one.strings("it").is_err()));
-        assert!(with(json!("a"), |one| one.strings("it").is_err()));
-        assert!(with(json!(null), |one| one.required("it").is_err()));
-        assert!(with(json!(1), |one| one.required("it").is_err()));
+        for (value, list) in [
+            (json!(["a", "b"]), Ok(2)),
+            (json!([]), Ok(0)),
+            (json!(null), Ok(0)),
+            (json!(["a", 1]), Err(())),
+            (json!("a"), Err(())),
+        ] {
+            let read = Arguments(&all(&value)).strings("it");
+            assert_eq!(read.map(|list| list.len()).map_err(drop), list, "{value}");
+        }
+        for (value, text) in [
+            (json!("a"), Ok("a")),
+            (json!(null), Err(())),
+            (json!(1), Err(())),
+        ] {
+            let read = Arguments(&all(&value)).required("it").map(str::to_owned);
+            assert_eq!(read.map_err(drop), text.map(str::to_owned), "{value}");
+        }
     }
 }

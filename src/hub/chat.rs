@@ -363,7 +363,7 @@ mod tests {
         let first = enter(&mut chat, start);
         let late = start + LEASE;
         let mention = Post::chat("@claude hello", ChannelName::general());
-        chat.post(Caller::Human, mention, late).expect("posted");
+        chat.post(Caller::Human, &mention, late).expect("posted");
         let said = chat.store.messages_after(1, 9, None).expect("messages");
         assert_eq!(said[0].text, "claude is offline: the mention waits for it.");
 
@@ -404,7 +404,7 @@ mod tests {
             .register("codex", None, None, late)
             .expect("registered");
         let all = Post::chat("@all", ChannelName::general());
-        chat.post(Caller::Human, all, late).expect("posted");
+        chat.post(Caller::Human, &all, late).expect("posted");
         for (one, count) in [(&gone, 0), (&codex, 1)] {
             let triggers = chat.triggers(&one.token, 0).expect("asked").expect("good");
             assert_eq!(triggers.len(), count, "{}", one.name);

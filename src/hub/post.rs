@@ -44,12 +44,12 @@ impl Post {
 
 impl Chat {
     /// Keeps a message and wakes whom it mentions.
-    pub(super) fn post(&mut self, by: Caller, post: Post, now: Instant) -> Result<Message, Fault> {
+    pub(super) fn post(&mut self, by: Caller, post: &Post, now: Instant) -> Result<Message, Fault> {
         let sender = match by {
             Caller::Human => None,
             Caller::Agent(id) => Some(self.registry.get(id).ok_or(Fault::NotFound)?.name.clone()),
         };
-        let hops = self.check(&post)?;
+        let hops = self.check(post)?;
         let routed = route(
             &post.text,
             sender.as_ref().map_or(Author::Human, Author::Agent),

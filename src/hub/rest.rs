@@ -291,7 +291,7 @@ async fn send(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Ans
             },
         })?;
         let post = Post::chat(wish.text, wish.channel);
-        Ok(json!(chat.post(caller, post, now)?))
+        Ok(json!(chat.post(caller, &post, now)?))
     })
     .await
 }

@@ -151,7 +151,7 @@ impl Turn<'_> {
         ];
         let message = self.chat.post(
             Caller::Agent(self.id),
-            Post {
+            &Post {
                 text,
                 kind: if choices.is_empty() {
                     "chat"
@@ -226,7 +226,7 @@ impl Turn<'_> {
             kind: "join",
             ..Post::chat(text, channel)
         };
-        self.chat.post(Caller::Agent(self.id), post, self.now)?;
+        self.chat.post(Caller::Agent(self.id), &post, self.now)?;
         Ok(format!("Joined. {}", self.who()))
     }
 

@@ -1221,6 +1221,11 @@ async fn any_mcp_client_gets_along() {
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}"#,
         ),
         (
+            "{\"id\":7}",
+            200,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"Invalid Request"}}"#,
+        ),
+        (
             "5",
             200,
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}"#,
