@@ -66,8 +66,8 @@ pub enum BindError {
     Taken { port: u16 },
     #[error("cannot listen on `{host}`: the hub serves this machine alone")]
     NotLoopback { host: String },
-    #[error("cannot listen on port {port}: {source}")]
-    Other { port: u16, source: io::Error },
+    #[error("cannot listen on port {port}: {why}")]
+    Other { port: u16, why: io::Error },
 }
 
 impl Bound {
@@ -118,9 +118,9 @@ fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
         Ok((listener, addr))
     };
     let port = addr.port();
-    open().map_err(|source: io::Error| match source.kind() {
+    open().map_err(|why: io::Error| match why.kind() {
         io::ErrorKind::AddrInUse => BindError::Taken { port },
-        _ => BindError::Other { port, source },
+        _ => BindError::Other { port, why },
     })
 }
 
