@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -506,4 +507,98 @@ fn an_agent_that_is_none_is_told_with_the_nearest() {
     no agent `x`
     hint: agents here: claude, codex, gemini
     "#);
+}
+
+/// Runs the real binary: its exit code, what it says, and what it complains.
+fn wrapper(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_wrapper"))
+        .args(args)
+        .env_remove("COLUMNS")
+        .output()
+        .expect("started");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn help_is_a_pleasure() {
+    let (code, help, complaint) = wrapper(&["--help"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(help, @r#"
+    Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
+
+      wrapper <agent> [options] [-- ARGS…]    run claude, codex or gemini here
+      wrapper demo                            the whole loop, with a built-in agent
+      wrapper serve                           the chat hub, in the foreground
+      wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
+      wrapper read [--channel C] [-n N] [-f]  read the chat
+      wrapper who                             who is online
+
+    A launch:
+      --label TEXT             the name shown in the chat
+      --cwd DIR                where the agent runs
+      --restart WHEN           never, on-crash (the default) or always; --no-restart
+      --offline                without a hub
+      --dry-run                show what would be set, written and run; do nothing
+    Every verb:
+      --config FILE            in place of ~/.config/wrapper/config.toml
+      --port N, --mcp-http-port N, --mcp-sse-port N
+      --data-dir DIR, --upload-dir DIR
+      --json                   print one JSON document
+      -h, --help, -V, --version
+
+    What follows `--` goes to the agent untouched.
+    "#);
+    let (code, help, complaint) = wrapper(&["claude", "--help"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(help, @r#"
+    Launch an agent here, in this terminal
+
+    Usage: wrapper <agent> [options] [-- ARGS…]
+
+    Arguments:
+      <AGENT>    A configured agent: claude, codex, gemini …
+      [ARGS]...  Arguments of the agent, untouched
+
+    Options:
+          --label <TEXT>       The name shown in the chat, and the session's title
+          --cwd <DIR>          Where the agent runs [default: `cwd` of its configuration, else here]
+          --restart <WHEN>     When to start the agent again: never, on-crash or always
+          --no-restart         The same as --restart never
+          --offline            Launch without a hub
+          --dry-run            Show what would be set, written and run; do nothing
+          --json               Show it as JSON
+          --config <FILE>      Read FILE in place of the user's configuration
+          --data-dir <DIR>     Where the hub keeps its chat
+          --port <N>           The hub's REST port
+          --mcp-http-port <N>  The hub's MCP port, streamable HTTP
+          --mcp-sse-port <N>   The hub's MCP port, SSE
+          --upload-dir <DIR>   Where the hub keeps uploads
+      -h, --help               Print help
+    "#);
+    let (code, help, complaint) = wrapper(&[]);
+    assert_eq!((code, help.as_str()), (Some(2), ""));
+    assert!(complaint.contains("wrapper <agent>"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let (code, said, complaint) = wrapper(&["claude", "--model", "opus"]);
+    assert_eq!((code, said.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(complaint, @r#"
+    error: unexpected argument '--model' found
+
+      tip: options of the agent go after `--`: wrapper <agent> -- --model
+
+    Usage: wrapper <agent> [options] [-- ARGS…]
+
+    For more information, try '--help'.
+    "#);
+    let (code, _, complaint) = wrapper(&["claude", "--restart", "never", "--no-restart"]);
+    assert_eq!(code, Some(2));
+    assert!(complaint.contains("cannot be used with"), "{complaint}");
 }
