@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use wrapper::config::{self, Config, Error, Layer};
 use wrapper::paths::Env;
 use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
+use wrapper::types::identity::AgentName;
 use wrapper::types::options::{AgentOptions, Options};
 
 /// A user: a home with a configuration, a directory they are in, variables.
@@ -104,7 +105,7 @@ fn without_a_file_there_are_three_agents() {
     );
     assert!(config.hub.autostart && config.warnings.is_empty());
     assert_eq!(config.mcp.server_name.as_str(), "agentchattr");
-    let names: Vec<&str> = config.agents().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = config.agents().map(AgentName::as_str).collect();
     assert_eq!(names, ["claude", "codex", "gemini"]);
     assert_eq!(config.origin("server.port"), Some(&Layer::BuiltIn));
 

@@ -251,7 +251,7 @@ fn a_file_and_its_directories_are_made_and_go_again() {
 
     let applied = user.start("a");
     fs::write(user.path("home/.gemini/other"), "x").expect("written");
-    user.write(&user.text().replace("\n", " "));
+    user.write(&user.text().replace('\n', " "));
     drop(applied);
     assert!(!user.settings().exists() && user.path("home/.gemini/other").exists());
 
