@@ -603,3 +603,29 @@ fn wrong_usage_ends_with_2() {
     assert_eq!(code, Some(2));
     assert!(complaint.contains("cannot be used with"), "{complaint}");
 }
+
+#[test]
+fn the_documented_file_may_be_copied_and_every_line_of_it_used() {
+    let text = include_str!("../../config.toml");
+    let copied = User::with(text);
+    assert!(copied.load().warnings.is_empty());
+    for name in ["claude", "codex", "gemini"] {
+        let mut spec = copied.agent(name);
+        let built_in = User::new();
+        spec.cwd = built_in.path("here");
+        if let Some(Inject::SettingsFile { path }) = &mut spec.inject {
+            *path = built_in.path("home/.gemini/settings.json");
+        }
+        assert_eq!(spec, built_in.agent(name));
+    }
+    let (server, agent) = text.split_once("# [agents.reviewer]").expect("an example");
+    for (table, lines) in [("server", server), ("agents.x", agent)] {
+        let examples = lines.lines().filter_map(|line| line.strip_prefix("# "));
+        let examples: Vec<_> = examples.filter(|line| line.contains(" = ")).collect();
+        assert!(!examples.is_empty());
+        for line in examples {
+            let loaded = User::with(&format!("[{table}]\n{line}")).try_load();
+            assert!(loaded.is_ok(), "{line}: {loaded:?}");
+        }
+    }
+}
