@@ -312,7 +312,7 @@ mod tests {
             ("claude codex", "unexpected argument 'codex'"),
             ("--port 7", "<AGENT>"),
             ("--config", "a value is required"),
-            ("-- claude", "<AGENT>"),
+            ("-- serve", "<AGENT>"),
             ("who --label x", "unexpected argument '--label'"),
             ("say", "<TEXT>"),
         ] {
