@@ -5,6 +5,8 @@
 //! the median over rounds of the ratio within one round. Upstream and proxy
 //! are processes of their own (this program, started again).
 
+#![expect(clippy::cast_precision_loss, reason = "figures for a table")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -156,10 +158,7 @@ struct Round {
 }
 
 fn measure() -> Res<()> {
-    let rounds: usize = env::args()
-        .filter_map(|arg| arg.parse().ok())
-        .next()
-        .unwrap_or(7);
+    let rounds: usize = env::args().find_map(|arg| arg.parse().ok()).unwrap_or(7);
     let all_cores = sched_getaffinity(Pid::from_raw(0))?;
     let dir = tempfile::tempdir()?;
     let (upstream, up_port) = start_self("upstream", None)?;

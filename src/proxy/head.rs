@@ -254,10 +254,7 @@ mod tests {
         let many = "X: y\r\n".repeat(MOST_HEADERS);
         assert_eq!(read(&text(&many)), Err(Refusal::TooLong));
         let long = format!("X: {}", "y".repeat(LONGEST_HEAD));
-        assert_eq!(
-            read(&text(&long)[..LONGEST_HEAD + 1]),
-            Err(Refusal::TooLong)
-        );
+        assert_eq!(read(&text(&long)[..=LONGEST_HEAD]), Err(Refusal::TooLong));
         assert_eq!(read(&text(&format!("{long}\r\n"))), Err(Refusal::TooLong));
     }
 
