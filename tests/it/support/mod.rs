@@ -1,6 +1,7 @@
 //! What tests stand on.
 
 pub(crate) mod hub;
+pub(crate) mod upstream;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
