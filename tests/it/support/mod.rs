@@ -1,5 +1,7 @@
 //! What tests stand on.
 
+pub(crate) mod pty; // a terminal around a program
+
 use std::future::Future;
 use std::time::{Duration, Instant};
 
