@@ -105,9 +105,9 @@ impl Store {
         limit: usize,
         channel: Option<&ChannelName>,
     ) -> Result<Vec<Message>> {
+        let only = only(channel);
         self.list(
-            "SELECT * FROM messages WHERE id > ?1 AND (?2 IS NULL OR channel = ?2)
-             ORDER BY id LIMIT ?3",
+            &format!("SELECT * FROM messages WHERE id > ?1 AND {only} ORDER BY id LIMIT ?3"),
             params![signed(since), channel.map(ChannelName::as_str), rows(limit)],
             message,
         )
@@ -119,18 +119,20 @@ impl Store {
         limit: usize,
         channel: Option<&ChannelName>,
     ) -> Result<Vec<Message>> {
+        let only = only(channel);
+        let newest = format!("SELECT * FROM messages WHERE {only} ORDER BY id DESC LIMIT ?1");
         self.list(
-            "SELECT * FROM (SELECT * FROM messages WHERE ?1 IS NULL OR channel = ?1
-             ORDER BY id DESC LIMIT ?2) ORDER BY id",
-            params![channel.map(ChannelName::as_str), rows(limit)],
+            &format!("SELECT * FROM ({newest}) ORDER BY id"),
+            params![rows(limit), channel.map(ChannelName::as_str)],
             message,
         )
     }
 
     /// How many messages stand above `since`.
     pub(super) fn count_after(&self, since: u64, channel: Option<&ChannelName>) -> Result<u64> {
+        let only = only(channel);
         self.one(
-            "SELECT count(*) FROM messages WHERE id > ?1 AND (?2 IS NULL OR channel = ?2)",
+            &format!("SELECT count(*) FROM messages WHERE id > ?1 AND {only}"),
             params![signed(since), channel.map(ChannelName::as_str)],
         )
         .map(unsigned)
@@ -350,6 +352,15 @@ impl Store {
             .prepare_cached(sql)?
             .query_map(params, row)?
             .collect()
+    }
+}
+
+/// The condition on the second parameter: a channel, or none. Two statements,
+/// so that each has its own index.
+fn only(channel: Option<&ChannelName>) -> &'static str {
+    match channel {
+        Some(_) => "channel = ?2",
+        None => "?2 IS NULL",
     }
 }
 
