@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
@@ -61,7 +61,13 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
 
 /// The agent's life; returns the hub that runs at the end.
 async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
-    let name = step(agent, "registers", registered(agent, world)).await?;
+    let name = step(agent, "registers", async {
+        tokio::select! {
+            name = registered(agent, world) => name,
+            exit = outer.wait() => bail!("the wrapper ended with {:?}", exit?),
+        }
+    })
+    .await?;
     step(agent, "answers a mention", mention(&name, world, "first")).await?;
     step(agent, "answers after its token was rotated", async {
         world.post(&format!("/api/rotate/{name}")).await?;
