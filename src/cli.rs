@@ -14,10 +14,10 @@ use crate::types::options::{AgentOptions, Options};
 const HELP: &str = "\
 Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
-  wrapper <agent> [options] [-- ARGS…]    claude, codex, gemini … in this terminal
+  wrapper <agent> [options] [-- ARGS…]    run claude, codex or gemini here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper serve                           the chat hub, in the foreground
-  wrapper say TEXT [--channel C]          write to the chat: @claude wakes claude
+  wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
   wrapper read [--channel C] [-n N] [-f]  read the chat
   wrapper who                             who is online
 

@@ -350,7 +350,7 @@ impl Chat {
         })?;
         for one in &targets {
             self.store.add_trigger(one.id, &message)?;
-            if !one.life.is_online(now) {
+            if !one.life.holds(now) {
                 let waits = format!("{} is offline: the mention waits for it.", one.name);
                 self.say(&post.channel, &waits)?;
             }
@@ -421,7 +421,7 @@ impl Chat {
             .map(|one| Known {
                 name: one.name.clone(),
                 base: one.base.clone(),
-                online: one.life.is_online(now),
+                online: one.life.holds(now),
             })
             .collect()
     }

@@ -94,8 +94,9 @@ impl Life {
         self.heard && self.holds(now)
     }
 
-    /// True while nobody else may have the name.
-    fn holds(&self, now: Instant) -> bool {
+    /// True while nobody else may have the name: also for a while after the
+    /// hub's start, when nobody was heard of yet.
+    pub(super) fn holds(&self, now: Instant) -> bool {
         self.streams > 0 || now < self.lease_end
     }
 }
@@ -321,8 +322,14 @@ mod tests {
         let (mut registry, start) = (Registry::default(), Instant::now());
         let (id, _) = registry.enter("claude", start);
         let late = start + LEASE;
-        let before = registry.place(&base("claude"), late - Duration::from_millis(1));
-        assert_eq!(before.expect("a place").slot, 2);
+        let early = start + LEASE.mul_f64(0.99);
+        assert_eq!(
+            registry
+                .place(&base("claude"), early)
+                .expect("a place")
+                .slot,
+            2
+        );
         let after = registry.place(&base("claude"), late).expect("a place");
         assert_eq!((after.slot, after.evicts), (1, vec![id]));
         let life = &mut registry.get_mut(id).expect("there").life;

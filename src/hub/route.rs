@@ -12,6 +12,7 @@ use crate::types::identity::{AgentName, InstanceName};
 pub(super) struct Known {
     pub(super) name: InstanceName,
     pub(super) base: AgentName,
+    /// There, or expected back any moment.
     pub(super) online: bool,
 }
 

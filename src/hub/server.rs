@@ -232,16 +232,21 @@ async fn idle(hub: &Hub, patience: Option<Duration>) {
         return std::future::pending().await;
     };
     loop {
-        let last = *lock(&hub.last_request);
-        let end = if hub.streams.is_empty() {
-            last + patience
-        } else {
-            Instant::now() + patience
-        };
-        if end <= Instant::now() {
-            return;
+        let (last, now) = (*lock(&hub.last_request), Instant::now());
+        match idle_for(last, hub.streams.is_empty(), patience, now) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return,
         }
-        tokio::time::sleep_until(end.into()).await;
+    }
+}
+
+/// How long until it is worth looking again; None: the hub is idle.
+fn idle_for(last: Instant, no_stream: bool, patience: Duration, now: Instant) -> Option<Duration> {
+    let passed = now.saturating_duration_since(last);
+    match patience.checked_sub(passed) {
+        Some(rest) if !rest.is_zero() => Some(rest),
+        _ if no_stream => None,
+        _ => Some(patience),
     }
 }
 
@@ -273,5 +278,31 @@ async fn pass(State((hub, port)): State<(Shared, u16)>, request: Request, next: 
         }
         Err(Barred::Host) => rest::refusal(403, "forbidden: host not allowed"),
         Err(Barred::Origin) => rest::refusal(403, "forbidden: origin not allowed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_is_idle_after_its_patience_without_a_stream() {
+        let (patience, start) = (Duration::from_secs(600), Instant::now());
+        for (passed, no_stream, wait) in [
+            (0, true, Some(600)),
+            (599, true, Some(1)),
+            (600, true, None),
+            (900, true, None),
+            (599, false, Some(1)),
+            (900, false, Some(600)),
+        ] {
+            let now = start + Duration::from_secs(passed);
+            let answer = idle_for(start, no_stream, patience, now);
+            assert_eq!(
+                answer,
+                wait.map(Duration::from_secs),
+                "{passed} {no_stream}"
+            );
+        }
     }
 }

@@ -1,1 +1,14 @@
 //! Bytes and screens. Knows no agents and no MCP.
+
+pub mod fd;
+pub mod feed;
+pub mod keys;
+pub mod plain;
+pub mod pty;
+pub mod screen;
+pub mod tty;
+
+pub use feed::{Feed, Look};
+pub use pty::{Launch, Process, Pty, SpawnError};
+pub use screen::Picture;
+pub use tty::{DevTty, Headless, Tty, foreground};

@@ -17,6 +17,15 @@ impl AgentExit {
     }
 }
 
+impl std::fmt::Display for AgentExit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+        }
+    }
+}
+
 /// How a verb ended: what the shell is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -1,5 +1,7 @@
 //! What tests stand on.
 
+pub(crate) mod hub;
+
 use std::future::Future;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,129 @@
+//! The session as others hold it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::detect::View;
+use super::typist::Outcome;
+
+/// A handle of a running session; clones are handles of the same.
+#[derive(Debug, Clone)]
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+/// The session's own end.
+#[derive(Debug)]
+pub struct Mailbox {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) status: watch::Sender<Status>,
+}
+
+/// What a session may be asked; each asks for its answer.
+#[derive(Debug)]
+pub(super) enum Command {
+    Type {
+        text: String,
+        done: oneshot::Sender<Receipt>,
+    },
+    View(oneshot::Sender<View>),
+    Stop {
+        grace: Duration,
+    },
+}
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Status {
+    pub state: State,
+    /// The agent's process, while there is one.
+    pub agent_pid: Option<u32>,
+    /// How often the agent was started again.
+    pub restarts: u32,
+}
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// The agent is about to run, for the first time or again.
+    #[default]
+    Starting,
+    Running,
+    /// The agent is gone for good.
+    Exited,
+}
+
+/// What became of one prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// From the asking to the last paste, or to the end if there was none.
+    pub queued_ms: u64,
+    /// From the paste to Enter.
+    pub typed_ms: Option<u64>,
+    /// From Enter to the reaction.
+    pub submitted_ms: Option<u64>,
+}
+
+/// Makes the two ends of a session.
+#[must_use]
+pub fn open() -> (Session, Mailbox) {
+    let (commands, inbox) = mpsc::channel(64);
+    let (publish, status) = watch::channel(Status::default());
+    let mailbox = Mailbox {
+        commands: inbox,
+        status: publish,
+    };
+    (Session { commands, status }, mailbox)
+}
+
+impl Session {
+    /// Queues a prompt and waits until it was submitted, or not. Prompts are
+    /// typed in the order of the calls. Dropping the future withdraws nothing.
+    pub async fn type_prompt(&self, text: impl Into<String>) -> Receipt {
+        let text = text.into();
+        self.ask(|done| Command::Type { text, done })
+            .await
+            .unwrap_or_else(|| Receipt::refused("the session has ended"))
+    }
+
+    /// Ends the agent and the session: SIGHUP to the agent's group, SIGTERM
+    /// after half of `grace`, SIGKILL after the whole. Returns at once; the end
+    /// is that of [`super::supervise`].
+    pub async fn stop(&self, grace: Duration) {
+        // A session that has ended already needs no more.
+        let _ = self.commands.send(Command::Stop { grace }).await;
+    }
+
+    /// How the session stands, now and from now on.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// What the agent's screen shows; nothing while no agent runs.
+    pub async fn view(&self) -> View {
+        self.ask(Command::View).await.unwrap_or_default()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl Receipt {
+    pub(super) fn refused(reason: &'static str) -> Self {
+        Self {
+            outcome: Outcome::Refused(reason),
+            queued_ms: 0,
+            typed_ms: None,
+            submitted_ms: None,
+        }
+    }
+}

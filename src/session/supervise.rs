@@ -1,0 +1,149 @@
+//! Runs the agent, and runs it again when it dies.
+
+use std::time::{Duration, Instant};
+
+use super::detect::Manifest;
+use super::handle::{Command, Mailbox, State, Status};
+use super::restart::{History, Next, next};
+use super::run::{Desk, Ended, answer, run};
+use super::typist::Typist;
+use crate::terminal::tty::UNDO;
+use crate::terminal::{Launch, Pty, SpawnError, Tty};
+use crate::types::agent::{Pacing, Restart};
+use crate::types::exit::AgentExit;
+
+/// What a session runs, and how.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub launch: Launch,
+    pub restart: Restart,
+    pub pacing: Pacing,
+    pub manifest: Manifest,
+}
+
+/// How long a terminal that is stalled may hold up our own words.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Runs the agent in the user's terminal until it has ended for good, and
+/// returns how. Prompts that wait survive its restarts.
+///
+/// # Errors
+/// If the agent could not be started the first time.
+pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<AgentExit, SpawnError> {
+    let Mailbox { commands, status } = mailbox;
+    let mut desk = Desk {
+        commands,
+        typist: Typist::new(job.pacing, Instant::now()),
+        manifest: job.manifest,
+    };
+    let mut history = History::default();
+    let mut restarts = 0;
+    let tell = |state, agent_pid, restarts| {
+        status.send_replace(Status {
+            state,
+            agent_pid,
+            restarts,
+        });
+    };
+    let result = loop {
+        let began = Instant::now();
+        let ended = match Pty::spawn(&job.launch, tty.size()) {
+            Ok((pty, mut process)) => {
+                tell(State::Running, Some(process.pid()), restarts);
+                run(&pty, &mut process, &tty, &mut desk)
+                    .await
+                    .map_err(SpawnError::Terminal)
+            }
+            // It ran before, so it may run again: perhaps it is being updated.
+            Err(error) if restarts > 0 => {
+                tracing::warn!(%error, "the agent did not start again");
+                Ok(Ended {
+                    exit: AgentExit::Code(127),
+                    stopped: false,
+                })
+            }
+            Err(error) => Err(error),
+        };
+        let Ended { exit, stopped } = match ended {
+            Ok(ended) => ended,
+            Err(error) => break Err(error),
+        };
+        history.note(began, Instant::now());
+        match next(job.restart, exit, &history) {
+            _ if stopped => break Ok(exit),
+            Next::End => break Ok(exit),
+            Next::GiveUp { deaths, within } => {
+                let within = within.as_secs();
+                say(
+                    &tty,
+                    &format!("the agent died {deaths} times in {within} s: giving up"),
+                )
+                .await;
+                break Ok(exit);
+            }
+            Next::Again(pause) => {
+                restarts += 1;
+                tell(State::Starting, None, restarts);
+                let seconds = pause.as_secs();
+                say(
+                    &tty,
+                    &format!("the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"),
+                )
+                .await;
+                if !wait(pause, &tty, &mut desk).await {
+                    break Ok(exit);
+                }
+            }
+        }
+    };
+    tell(State::Exited, None, restarts);
+    let reason = "the session has ended";
+    for report in desk.typist.close(Instant::now(), reason) {
+        answer(Some(report));
+    }
+    // An end that nobody reads is no reason to stay.
+    let _ = tokio::time::timeout(SHORT, tty.flush()).await;
+    result
+}
+
+/// Waits between two lives. False if the session is to end.
+async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
+    let again = tokio::time::sleep(pause);
+    tokio::pin!(again);
+    let mut keys = [0; 256];
+    loop {
+        tokio::select! {
+            () = &mut again => return true,
+            read = tty.read(&mut keys) => return match read {
+                Ok(n) if n > 0 => !keys[..n].contains(&0x03),
+                _ => false,
+            },
+            Some(command) = desk.commands.recv() => match command {
+                Command::Type { text, done } => {
+                    answer(desk.typist.push(Instant::now(), &text, done));
+                }
+                // Nothing to look at: the asker sees the closed channel.
+                Command::View(_) => {}
+                Command::Stop { .. } => return false,
+            },
+        }
+    }
+}
+
+/// Says a line of our own, on a terminal that the agent may have left in any
+/// state. Without a terminal it stands among the agent's output.
+async fn say(tty: &impl Tty, line: &str) {
+    tracing::info!("{line}");
+    let text = [UNDO, b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat();
+    let write = async {
+        let mut rest = &text[..];
+        while !rest.is_empty() {
+            match tty.write(rest).await {
+                Ok(n) => rest = &rest[n..],
+                Err(error) => return tracing::debug!(%error, "the terminal has gone"),
+            }
+        }
+    };
+    // A terminal that takes nothing must not hold up what follows.
+    let _ = tokio::time::timeout(SHORT, write).await;
+}

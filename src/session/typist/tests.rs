@@ -1,0 +1,394 @@
+//! The typist before a screen that the test paints.
+
+use super::*;
+
+/// A typist, a clock, and what it looks at.
+struct Desk {
+    typist: Typist<u32>,
+    start: Instant,
+    now: Instant,
+    still_since: Instant,
+    view: View,
+    sight: Sight,
+    printed: String,
+    unsure: bool,
+}
+
+impl Desk {
+    /// Ready for prompts: bracketed paste is on, nothing has moved for long.
+    fn ready() -> Self {
+        let mut desk = Self::starting();
+        desk.view.bracketed_paste = true;
+        desk.wait(60_000);
+        desk
+    }
+
+    fn starting() -> Self {
+        let now = Instant::now();
+        Self {
+            typist: Typist::new(Pacing::default(), now),
+            start: now,
+            now,
+            still_since: now,
+            view: View {
+                rows: vec!["welcome".into(), ">".into(), "help".into()],
+                cursor: (1, 2),
+                bracketed_paste: false,
+            },
+            sight: Sight::Clear,
+            printed: String::new(),
+            unsure: false,
+        }
+    }
+
+    fn ask(&mut self, text: &str) -> &mut Self {
+        assert!(self.typist.push(self.now, text, 1).is_none());
+        self
+    }
+
+    fn wait(&mut self, ms: u64) -> &mut Self {
+        self.now += Duration::from_millis(ms);
+        self
+    }
+
+    /// The agent paints its input line.
+    fn paint(&mut self, input: &str) -> &mut Self {
+        self.view.rows[1] = format!("> {input}");
+        self.printed.push_str(&input.replace(' ', ""));
+        self.still_since = self.now;
+        self
+    }
+
+    fn step(&mut self) -> Option<Act<u32>> {
+        let scene = Scene {
+            view: &self.view,
+            sight: &self.sight,
+            printed: &self.printed,
+            unsure: self.unsure,
+            still_since: self.still_since,
+        };
+        let act = self.typist.step(self.now, &scene);
+        if let Some(Act::Paste(_)) = act {
+            self.printed.clear();
+        }
+        act
+    }
+
+    #[track_caller]
+    fn pastes(&mut self, keys: &str) -> &mut Self {
+        assert_eq!(self.step(), Some(Act::Paste(keys.as_bytes().to_vec())));
+        self.idles()
+    }
+
+    #[track_caller]
+    fn keys(&mut self, keys: &str) -> &mut Self {
+        assert_eq!(self.step(), Some(Act::Keys(keys.as_bytes().to_vec())));
+        self
+    }
+
+    #[track_caller]
+    fn idles(&mut self) -> &mut Self {
+        assert_eq!(self.step(), None);
+        self
+    }
+
+    #[track_caller]
+    fn reports(&mut self, outcome: Outcome) -> Receipt {
+        match self.step() {
+            Some(Act::Report(1, receipt)) => {
+                assert_eq!(receipt.outcome, outcome);
+                receipt
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn user(&mut self, keys: &str) -> String {
+        String::from_utf8(self.typist.user(self.now, keys.as_bytes())).expect("text")
+    }
+}
+
+const PASTE: &str = "\x1b[200~read the chat\x1b[201~";
+
+#[test]
+fn paste_echo_pause_enter_reaction() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").wait(7).pastes(PASTE);
+    desk.wait(20).paint("read the chat").idles();
+    desk.wait(299).idles();
+    desk.wait(1).keys("\r");
+    desk.wait(5).idles();
+    let receipt = desk.wait(5).paint("").reports(Outcome::Submitted);
+    assert_eq!(
+        (receipt.queued_ms, receipt.typed_ms, receipt.submitted_ms),
+        (7, Some(320), Some(10))
+    );
+    assert!(!desk.typist.is_busy());
+}
+
+#[test]
+fn without_an_echo_there_is_no_enter_and_a_later_try() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(2999).idles();
+    desk.wait(1).idles();
+    desk.wait(999).idles();
+    desk.wait(1).pastes(PASTE);
+    desk.wait(3000).idles();
+    desk.wait(1999).idles();
+    desk.wait(1).pastes(PASTE);
+}
+
+#[test]
+fn output_alone_or_screen_alone_is_no_echo() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.printed = "readthechat".into();
+    desk.wait(400).idles();
+    desk.wait(400).idles();
+    desk.printed.clear();
+    desk.view.rows[1] = "> read the chat".into();
+    desk.wait(400).idles();
+    desk.wait(400).idles();
+    desk.printed = "readthechat".into();
+    desk.idles().wait(300).keys("\r");
+}
+
+#[test]
+fn an_earlier_prompt_with_the_same_text_is_no_echo() {
+    let mut desk = Desk::ready();
+    desk.view.rows[0] = "> read the chat".into();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.printed = "readthechat".into();
+    desk.wait(1000).idles();
+    desk.wait(400).idles();
+}
+
+#[test]
+fn a_late_echo_is_submitted_and_not_pasted_again() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(3000).idles();
+    desk.wait(100).paint("read the chat");
+    // The agent's own manifest sees our text as a draft.
+    desk.sight = Sight::Draft;
+    desk.idles();
+    desk.wait(900).idles();
+    desk.wait(300).keys("\r");
+}
+
+#[test]
+fn a_late_echo_that_the_user_may_have_submitted_is_unknown() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(3000).idles();
+    desk.paint("read the chat");
+    assert_eq!(desk.user("\r"), "\r");
+    desk.wait(1000).reports(Outcome::Unknown(
+        "the echo came late, and the user's Enter may have submitted it",
+    ));
+}
+
+#[test]
+fn nothing_is_typed_into_a_dialog_or_a_draft() {
+    for sight in [Sight::Dialog("allow?".into()), Sight::Draft] {
+        let mut desk = Desk::ready();
+        desk.sight = sight;
+        desk.ask("read the chat").wait(60_000).idles();
+        desk.sight = Sight::Clear;
+        desk.pastes(PASTE);
+    }
+}
+
+#[test]
+fn a_dialog_that_opens_before_enter_gets_no_enter_and_gets_the_users_keys() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(10).paint("read the chat").idles();
+    assert_eq!(desk.user("2"), "");
+    desk.sight = Sight::Dialog("allow?".into());
+    desk.wait(100).keys("2");
+    desk.wait(60_000).idles();
+    desk.user("\r");
+    desk.sight = Sight::Clear;
+    desk.view.rows[1] = ">".into();
+    desk.printed.clear();
+    desk.pastes(PASTE);
+}
+
+#[test]
+fn an_echo_that_vanishes_gets_no_enter() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(10).paint("read the chat").idles();
+    desk.paint("").wait(300).idles();
+    desk.wait(999).idles();
+}
+
+#[test]
+fn the_users_unfinished_line_is_left_alone() {
+    let mut desk = Desk::ready();
+    assert_eq!(desk.user("hal"), "hal");
+    desk.ask("read the chat").wait(60_000).idles();
+    desk.user("f\r");
+    desk.pastes(PASTE);
+}
+
+#[test]
+fn nothing_is_typed_within_a_key() {
+    let mut desk = Desk::ready();
+    desk.user("\x1b[");
+    desk.ask("read the chat").wait(60_000).idles();
+    desk.user("C");
+    desk.pastes(PASTE);
+
+    let mut desk = Desk::ready();
+    desk.user("\x1b");
+    desk.ask("read the chat").idles();
+    desk.wait(50).pastes(PASTE);
+}
+
+#[test]
+fn keys_between_paste_and_enter_follow_enter() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(10).paint("read the chat").idles();
+    assert_eq!(desk.user("h"), "");
+    assert_eq!(desk.user("i"), "");
+    desk.wait(300).keys("\rhi");
+    assert_eq!(desk.user("!"), "!");
+    // The next prompt waits for the user's line.
+    desk.paint("hi!").reports(Outcome::Submitted);
+    desk.ask("read the chat").wait(60_000).idles();
+}
+
+#[test]
+fn keys_do_not_wait_for_an_echo_that_is_missing() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(500).idles();
+    assert_eq!(desk.user("y"), "");
+    desk.wait(99).idles();
+    desk.wait(1).keys("y");
+    desk.wait(60_000).idles();
+}
+
+#[test]
+fn answers_of_the_terminal_are_not_held() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    assert_eq!(desk.user("\x1b[?62c"), "\x1b[?62c");
+    assert_eq!(desk.user("\x1b[I"), "\x1b[I");
+}
+
+#[test]
+fn the_first_prompt_waits_until_the_screen_is_still() {
+    let mut desk = Desk::starting();
+    desk.ask("read the chat").wait(900).idles();
+    desk.view.bracketed_paste = true;
+    desk.paint("").wait(999).idles();
+    assert_eq!(
+        desk.typist.wake(desk.now, desk.still_since),
+        Some(desk.now + Duration::from_millis(1))
+    );
+    desk.wait(1).pastes(PASTE);
+    desk.paint("read the chat").idles();
+    desk.wait(300).keys("\r");
+    desk.paint("").reports(Outcome::Submitted);
+    // Proven: a restless screen no longer matters, unless it is a guess.
+    desk.unsure = true;
+    desk.ask("read the chat").wait(10).idles();
+    desk.unsure = false;
+    desk.pastes(PASTE);
+}
+
+#[test]
+fn a_screen_that_is_never_still_is_tried_after_a_while() {
+    let mut desk = Desk::starting();
+    desk.view.bracketed_paste = true;
+    desk.ask("read the chat").wait(4999);
+    desk.still_since = desk.now;
+    desk.idles();
+    desk.wait(1).pastes(PASTE);
+}
+
+#[test]
+fn an_agent_without_pastes_gets_a_plain_line_when_it_has_settled() {
+    let mut desk = Desk::starting();
+    desk.ask("read the chat").wait(4999).idles();
+    desk.wait(1).pastes("read the chat");
+    desk.paint("read the chat").idles();
+    desk.wait(300).keys("\r");
+    // One that had them on and has them off is doing something else.
+    desk.paint("").reports(Outcome::Submitted);
+    desk.view.bracketed_paste = true;
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(3000).idles();
+    desk.view.bracketed_paste = false;
+    desk.wait(60_000).idles();
+}
+
+#[test]
+fn a_blank_screen_is_not_typed_at() {
+    let mut desk = Desk::starting();
+    desk.view.rows.fill(String::new());
+    desk.ask("read the chat").wait(60_000).idles();
+}
+
+#[test]
+fn no_reaction_is_unknown_and_never_typed_again() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.paint("read the chat").idles();
+    desk.wait(300).keys("\r");
+    desk.wait(2999).idles();
+    desk.wait(1)
+        .reports(Outcome::Unknown("no reaction to Enter"));
+    desk.wait(60_000).idles();
+}
+
+#[test]
+fn prompts_outlive_the_agent_until_enter() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    assert!(desk.typist.agent_ended(desk.now).is_none());
+    desk.typist.agent_started(desk.now);
+    desk.still_since = desk.now;
+    desk.wait(999).idles();
+    desk.wait(1).pastes(PASTE);
+    desk.paint("read the chat").idles();
+    desk.wait(300).keys("\r");
+    let (_, receipt) = desk.typist.agent_ended(desk.now).expect("a receipt");
+    assert_eq!(
+        receipt.outcome,
+        Outcome::Unknown("the agent ended before it reacted")
+    );
+    assert!(!desk.typist.is_busy());
+}
+
+#[test]
+fn a_screen_that_cannot_be_followed_frees_the_users_keys() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    assert_eq!(desk.user("y"), "");
+    desk.wait(599);
+    assert_eq!(desk.typist.stall(desk.now), None);
+    desk.wait(1);
+    assert_eq!(desk.typist.stall(desk.now), Some(Act::Keys(b"y".to_vec())));
+}
+
+#[test]
+fn what_cannot_be_typed_is_refused() {
+    let mut desk = Desk::ready();
+    let (_, receipt) = desk.typist.push(desk.now, " \x1b\r\n", 1).expect("refused");
+    assert_eq!(
+        receipt.outcome,
+        Outcome::Refused("there is nothing to type")
+    );
+    for _ in 0..QUEUE {
+        desk.ask("x");
+    }
+    assert!(desk.typist.push(desk.now, "x", 1).is_some());
+    assert_eq!(desk.typist.close(desk.now, "over").len(), QUEUE);
+    assert!(desk.start <= desk.now);
+}

@@ -1,0 +1,108 @@
+//! Descriptors of terminals: non-blocking, awaited, sized, and made the
+//! controlling terminal of a child. All the unsafe code of the house is here.
+
+#![expect(
+    unsafe_code,
+    reason = "registering a descriptor, two ioctls and the child's session have no safe form"
+)]
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::pty::Winsize;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::types::size::TermSize;
+
+/// An owned descriptor that is read and written without blocking.
+#[derive(Debug)]
+pub struct Fd(AsyncFd<std::fs::File>);
+
+impl Fd {
+    /// Takes a descriptor and makes its open file non-blocking: that holds for
+    /// every duplicate of it, so it must not be one that others use.
+    ///
+    /// # Errors
+    /// If the system cannot watch it, as with a regular file.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+        fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        // SAFETY: the file owns its descriptor and is not touched until the
+        // registration is dropped with it.
+        unsafe { AsyncFd::register(std::fs::File::from(fd)) }
+            .map(Self)
+            .map_err(|error| error.into_parts().1)
+    }
+
+    /// Waits until there is something to read, and reads once.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0
+            .async_io(Interest::READABLE, |mut file| file.read(buf))
+            .await
+    }
+
+    /// Waits until there is room, and writes once, perhaps a part of `buf`.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.0
+            .async_io(Interest::WRITABLE, |mut file| file.write(buf))
+            .await
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
+/// The size of a terminal.
+///
+/// # Errors
+/// If the descriptor is no terminal.
+pub fn size(fd: impl AsFd) -> io::Result<TermSize> {
+    let mut size = winsize(TermSize::default());
+    // SAFETY: the descriptor is open and the kernel writes one `winsize`.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    nix::errno::Errno::result(result)?;
+    Ok(TermSize::new(size.ws_row, size.ws_col))
+}
+
+/// Sets the size of a terminal; the kernel tells its foreground processes.
+///
+/// # Errors
+/// If the descriptor is no terminal.
+pub fn resize(fd: impl AsFd, size: TermSize) -> io::Result<()> {
+    let size = winsize(size);
+    // SAFETY: the descriptor is open and the kernel reads one `winsize`.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    nix::errno::Errno::result(result)?;
+    Ok(())
+}
+
+/// Makes the child a session of its own whose controlling terminal is its
+/// standard input.
+pub fn lead_session(command: &mut tokio::process::Command) {
+    // SAFETY: between fork and exec there are two system calls and no
+    // allocation, which is all that a child of threads may do.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY.into(), 0))?;
+            Ok(())
+        });
+    }
+}
+
+/// A size as the kernel writes it.
+#[must_use]
+pub fn winsize(size: TermSize) -> Winsize {
+    Winsize {
+        ws_row: size.rows,
+        ws_col: size.cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
+}

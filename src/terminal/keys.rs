@@ -1,0 +1,54 @@
+//! Prompt text to keystrokes. Pure.
+
+use crate::types::text::one_line;
+
+/// The longest prompt that is typed, in characters: agents lose long ones.
+pub const MAX_PROMPT: usize = 2000;
+
+/// What submits a line.
+pub const ENTER: &[u8] = b"\r";
+
+/// The keystrokes of a prompt, without Enter: one bracketed paste, or the
+/// plain line for an agent that knows no pastes. Text without control
+/// characters cannot hold the marker that ends a paste.
+#[must_use]
+pub fn prompt(text: &str, bracketed: bool) -> Vec<u8> {
+    let line = one_line(text, MAX_PROMPT);
+    if bracketed {
+        format!("\x1b[200~{line}\x1b[201~").into_bytes()
+    } else {
+        line.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_one_paste() {
+        assert_eq!(prompt("hi you", true), b"\x1b[200~hi you\x1b[201~");
+        assert_eq!(prompt("hi\nyou", false), b"hi you");
+    }
+
+    #[test]
+    fn no_prompt_ends_its_paste_or_presses_a_key() {
+        for text in [
+            "a\x1b[201~\rrm",
+            "a\u{9b}201~\x03",
+            "\x1b\x1b[201~[201~",
+            "a\r\n\x7f\x08\0b",
+        ] {
+            for bracketed in [true, false] {
+                let keys = prompt(text, bracketed);
+                let inner = if bracketed {
+                    &keys[6..keys.len() - 6]
+                } else {
+                    &keys[..]
+                };
+                let inner = std::str::from_utf8(inner).expect("text");
+                assert!(!inner.chars().any(char::is_control), "{inner:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The agent's terminal: a PTY, and the process group that lives in it.
+//!
+//! *Invariant*: a process that is dropped before it was waited for takes its
+//! group with it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use super::fd::{self, Fd};
+use crate::types::exit::AgentExit;
+use crate::types::size::TermSize;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// A path, already looked up on `PATH`.
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+    /// The whole environment.
+    pub env: std::collections::BTreeMap<OsString, OsString>,
+    pub cwd: PathBuf,
+}
+
+/// Why nothing runs.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    #[error("cannot start `{}`: not found", .0.display())]
+    NotFound(PathBuf),
+    #[error("cannot start `{}`", .0.display())]
+    CannotRun(PathBuf, #[source] io::Error),
+    #[error("cannot start the agent in {}: no such directory", .0.display())]
+    NoDirectory(PathBuf),
+    #[error("cannot open a terminal for the agent")]
+    Terminal(#[source] io::Error),
+}
+
+/// Our end of an agent's terminal.
+#[derive(Debug)]
+pub struct Pty(Fd);
+
+/// A running agent: the process, and the group that it leads.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    leader: Pid,
+}
+
+impl Pty {
+    /// Starts a program as the leader of a new session, on a new terminal.
+    ///
+    /// # Errors
+    /// If there is no terminal to be had, or the program does not run.
+    pub fn spawn(launch: &Launch, size: TermSize) -> Result<(Self, Process), SpawnError> {
+        if !launch.cwd.is_dir() {
+            return Err(SpawnError::NoDirectory(launch.cwd.clone()));
+        }
+        let pair = nix::pty::openpty(&fd::winsize(size), None)
+            .map_err(|e| SpawnError::Terminal(e.into()))?;
+        let terminal = |error: Errno| SpawnError::Terminal(error.into());
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(terminal)?;
+        }
+        let stdio = || pair.slave.try_clone().map_err(SpawnError::Terminal);
+        let mut command = Command::new(&launch.program);
+        command
+            .args(&launch.args)
+            .env_clear()
+            .envs(&launch.env)
+            .current_dir(&launch.cwd)
+            .stdin(Stdio::from(stdio()?))
+            .stdout(Stdio::from(stdio()?))
+            .stderr(Stdio::from(stdio()?));
+        fd::lead_session(&mut command);
+        let master = Fd::new(pair.master).map_err(SpawnError::Terminal)?;
+        let child = command.spawn().map_err(|error| {
+            // A script whose interpreter is missing is NotFound to the kernel.
+            if error.kind() == io::ErrorKind::NotFound && !launch.program.exists() {
+                SpawnError::NotFound(launch.program.clone())
+            } else {
+                SpawnError::CannotRun(launch.program.clone(), error)
+            }
+        })?;
+        let leader = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .ok_or_else(|| SpawnError::Terminal(io::ErrorKind::NotFound.into()))?;
+        let leader = Pid::from_raw(leader);
+        Ok((Self(master), Process { child, leader }))
+    }
+
+    /// Reads what the agent wrote; 0 when nobody holds its terminal any more.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf).await {
+            // Linux says EIO once the last holder is gone.
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Ok(0),
+            result => result,
+        }
+    }
+
+    /// Types into the agent's terminal, perhaps a part of `buf`.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf).await
+    }
+
+    /// Tells the agent a new size.
+    pub fn resize(&self, size: TermSize) -> io::Result<()> {
+        fd::resize(&self.0, size)
+    }
+}
+
+impl Process {
+    /// The agent's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.leader.as_raw().unsigned_abs()
+    }
+
+    /// Sends a signal to the agent's process group. False if nobody of it is
+    /// left.
+    pub fn signal(&self, signal: Signal) -> bool {
+        send(self.leader, Some(signal))
+    }
+
+    /// True while a process of the agent's group is alive.
+    #[must_use]
+    pub fn is_peopled(&self) -> bool {
+        send(self.leader, None)
+    }
+
+    /// Waits for the agent itself, not for what it started.
+    pub async fn wait(&mut self) -> io::Result<AgentExit> {
+        let status = self.child.wait().await?;
+        let byte = |n: i32| u8::try_from(n & 0xff).unwrap_or(u8::MAX);
+        Ok(match status.signal() {
+            Some(signal) => AgentExit::Signal(byte(signal)),
+            None => AgentExit::Code(byte(status.code().unwrap_or_default())),
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.id().is_some() {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+/// A group may be gone before its signal comes: that is an answer, no error.
+fn send(group: Pid, signal: Option<Signal>) -> bool {
+    match killpg(group, signal) {
+        Ok(()) | Err(Errno::EPERM) => true,
+        Err(_) => false,
+    }
+}
