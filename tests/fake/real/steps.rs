@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::future::Future;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -79,6 +80,8 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
         until(|| async { Ok(kill(old, None).is_err().then_some(())) }).await?;
         let hub = world
             .verb(&["serve"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .context("cannot start the hub")?;
         until(|| async { Ok(world.ask(&["who", "--json"]).await.ok()) }).await?;
