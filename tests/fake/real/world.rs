@@ -124,7 +124,7 @@ impl World {
     }
 
     /// What a verb prints as JSON.
-    pub(crate) async fn ask(&self, args: &[&str]) -> Result<Value> {
+    pub(crate) async fn json(&self, args: &[&str]) -> Result<Value> {
         let out = self
             .verb(args)
             .output()
