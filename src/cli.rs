@@ -99,6 +99,9 @@ pub struct Serve {
     /// Print where the hub listens as JSON
     #[arg(long)]
     pub json: bool,
+    /// Started by a launch: leave its terminal, and end when nobody is there
+    #[arg(long, hide = true)]
+    pub background: bool,
     #[command(flatten)]
     pub options: Options,
 }
@@ -146,8 +149,8 @@ pub struct Who {
 #[derive(Debug, Args)]
 pub struct DemoAgent {
     /// What was injected
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<OsString>,
+    #[arg(long)]
+    pub mcp_config: std::path::PathBuf,
 }
 
 impl Cli {
@@ -309,7 +312,7 @@ mod tests {
             ("claude codex", "unexpected argument 'codex'"),
             ("--port 7", "<AGENT>"),
             ("--config", "a value is required"),
-            ("-- claude", "<AGENT>"),
+            ("-- serve", "<AGENT>"),
             ("who --label x", "unexpected argument '--label'"),
             ("say", "<TEXT>"),
         ] {

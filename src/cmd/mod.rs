@@ -1,7 +1,35 @@
-//! One file a verb: the composition roots.
+//! One file a verb: the composition roots, where machines meet.
 
-/// Runs the verb that the command line names.
+mod demo;
+mod demo_agent;
+mod launch;
+mod plan;
+mod read;
+mod say;
+mod serve;
+mod setting;
+mod who;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Verb};
+use crate::report;
+
+/// Runs the verb that the command line names; tells the user of a failure.
 #[must_use]
-pub fn run(_: crate::cli::Cli) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.verb {
+        Verb::Run(args) => launch::run(args),
+        Verb::Demo(_) => demo::run(),
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Say(args) => say::run(&args),
+        Verb::Read(args) => read::run(&args),
+        Verb::Who(args) => who::run(&args),
+        Verb::DemoAgent(args) => demo_agent::run(&args),
+    };
+    let exit = result.unwrap_or_else(|failure| {
+        report::failure(&failure);
+        failure.exit
+    });
+    exit.code().into()
 }

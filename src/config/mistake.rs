@@ -38,12 +38,8 @@ impl Error {
         let line = text[start..].lines().next().unwrap_or_default();
         let number = before.matches('\n').count() + 1;
         let column = before[start..].chars().count();
-        let width = text[before.len()..]
-            .chars()
-            .take_while(|c| *c != '\n')
-            .count()
-            .min(span.len())
-            .max(1);
+        let wrong = text.get(span).and_then(|text| text.lines().next());
+        let width = wrong.map_or(1, |text| text.chars().count().max(1));
         // A tab stays a tab under a tab: the caret stands where the eye looks.
         let indent: String = before[start..]
             .chars()

@@ -36,7 +36,11 @@ impl SessionDir {
         paths::private_dir(&unborn).with_context(tried)?;
         let lock = hold(&unborn).with_context(tried)?;
         fs::rename(&unborn, &path).with_context(tried)?;
-        Ok(Self { id, path, _lock: lock })
+        Ok(Self {
+            id,
+            path,
+            _lock: lock,
+        })
     }
 }
 
@@ -68,7 +72,8 @@ impl Dead {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(self) -> Result<()> {
-        fs::remove_dir_all(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+        fs::remove_dir_all(&self.path)
+            .with_context(|| format!("cannot remove {}", self.path.display()))
     }
 }
 
@@ -76,8 +81,13 @@ impl Dead {
 #[must_use]
 pub fn roster(root: &Path) -> Roster {
     let mut roster = Roster::default();
-    let Ok(entries) = fs::read_dir(root.join("sessions")) else { return roster };
-    for entry in entries.flatten().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+    let Ok(entries) = fs::read_dir(root.join("sessions")) else {
+        return roster;
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+    {
         let path = entry.path();
         match hold(&path) {
             Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
@@ -89,7 +99,9 @@ pub fn roster(root: &Path) -> Roster {
 
 /// Keeps the newest `keep` of the logs in `dir`.
 pub fn trim_logs(dir: &Path, keep: usize) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
     let mut logs: Vec<_> = entries
         .flatten()
         .filter(|entry| entry.path().extension().is_some_and(|end| end == "log"))
@@ -143,11 +155,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         for (age, name) in [(30, "a.log"), (10, "b.log"), (20, "c.log"), (40, "d.txt")] {
             let file = File::create(dir.path().join(name)).expect("made");
-            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age);
+            let time =
+                std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age);
             file.set_modified(time).expect("dated");
         }
         trim_logs(dir.path(), 2);
-        let mut left: Vec<_> = fs::read_dir(dir.path()).expect("listed").flatten().map(|entry| entry.file_name()).collect();
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .expect("listed")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
         left.sort();
         assert_eq!(left, ["b.log", "c.log", "d.txt"]);
     }

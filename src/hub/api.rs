@@ -78,6 +78,9 @@ pub struct Record {
     #[serde(default)]
     pub registered_at: f64,
     pub token: Token,
+    /// Ours alone: where this hub's MCP endpoint is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_port: Option<u16>,
 }
 
 /// Body of `POST /api/heartbeat/{name}`.

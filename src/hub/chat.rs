@@ -4,32 +4,29 @@
 //! *Invariant*: a change is in the store before anybody is told of it.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use super::api::{HUMAN, Message, Record, SYSTEM, Status};
-use super::registry::{Instance, Life, NoPlace, Registry, default_label};
-use super::route::{Author, Hops, Known, route};
-use super::store::{Draft, Store};
+use super::api::{Record, Status};
+use super::life::Life;
+use super::post::wall;
+use super::registry::{Instance, NoPlace, Registry, default_label};
+use super::store::Store;
 use crate::types::identity::{AgentName, InstanceName, Token};
-use crate::types::text::{is_control, is_message, one_line};
+use crate::types::text::{is_control, one_line};
 use crate::types::trigger::{ChannelName, Trigger};
 
-/// Bytes of a message.
-const MAX_TEXT: usize = 64 * 1024;
 /// Characters of a label, and of a role.
 const MAX_LABEL: usize = 100;
 const MAX_ROLE: usize = 200;
-/// Channels of one hub.
-const MAX_CHANNELS: usize = 64;
 
 pub(super) struct Chat {
     pub(super) store: Store,
     pub(super) registry: Registry,
     human: Token,
-    max_hops: u32,
+    pub(super) max_hops: u32,
     news: broadcast::Sender<News>,
 }
 
@@ -65,29 +62,6 @@ pub(super) enum Fault {
     Store(#[from] rusqlite::Error),
 }
 
-/// A message to be posted.
-#[derive(Debug)]
-pub(super) struct Post {
-    pub(super) text: String,
-    pub(super) kind: &'static str,
-    pub(super) channel: ChannelName,
-    pub(super) reply_to: Option<u64>,
-    pub(super) metadata: Option<Value>,
-}
-
-impl Post {
-    /// An ordinary message.
-    pub(super) fn chat(text: impl Into<String>, channel: ChannelName) -> Self {
-        Self {
-            text: text.into(),
-            kind: "chat",
-            channel,
-            reply_to: None,
-            metadata: None,
-        }
-    }
-}
-
 impl Chat {
     pub(super) fn open(
         store: Store,
@@ -95,7 +69,7 @@ impl Chat {
         max_hops: u32,
         news: broadcast::Sender<News>,
         now: Instant,
-    ) -> rusqlite::Result<Self> {
+    ) -> anyhow::Result<Self> {
         let instances = store.instances(now)?;
         Ok(Self {
             store,
@@ -313,119 +287,6 @@ impl Chat {
             .collect()
     }
 
-    // What is said.
-
-    /// Keeps a message and wakes whom it mentions.
-    pub(super) fn post(&mut self, by: Caller, post: Post, now: Instant) -> Result<Message, Fault> {
-        let sender = match by {
-            Caller::Human => None,
-            Caller::Agent(id) => Some(self.registry.get(id).ok_or(Fault::NotFound)?.name.clone()),
-        };
-        let hops = self.check(&post)?;
-        let routed = route(
-            &post.text,
-            sender.as_ref().map_or(Author::Human, Author::Agent),
-            &self.known(now),
-            &self.store.bases()?,
-            hops,
-            self.max_hops,
-        );
-        let targets: Vec<&Instance> = routed
-            .targets
-            .iter()
-            .filter_map(|name| self.registry.named(name.as_str()))
-            .collect();
-
-        let whole = self.store.begin()?;
-        self.store.set_hops(&post.channel, routed.hops)?;
-        let message = self.store.add_message(Draft {
-            uid: uuid(),
-            sender: sender.as_ref().map_or(HUMAN, InstanceName::as_str),
-            text: &post.text,
-            kind: post.kind,
-            timestamp: wall(),
-            channel: &post.channel,
-            reply_to: post.reply_to,
-            metadata: post.metadata,
-        })?;
-        for one in &targets {
-            self.store.add_trigger(one.id, &message)?;
-            if !one.life.holds(now) {
-                let waits = format!("{} is offline: the mention waits for it.", one.name);
-                self.say(&post.channel, &waits)?;
-            }
-        }
-        for base in &routed.absent {
-            let nobody = format!("No instance of {base} is registered: nobody was told.");
-            self.say(&post.channel, &nobody)?;
-        }
-        if routed.stopped {
-            let stopped = format!(
-                "Loop guard: {} agent-to-agent hops reached. Type /continue to resume.",
-                self.max_hops
-            );
-            self.say(&post.channel, &stopped)?;
-        }
-        whole.commit()?;
-
-        self.tell(News::Message);
-        for one in targets {
-            self.tell(News::Trigger(one.id));
-        }
-        Ok(message)
-    }
-
-    /// Refuses what no message may be; returns the state of its channel.
-    fn check(&self, post: &Post) -> Result<Hops, Fault> {
-        let invalid = |why: String| Err(Fault::Invalid(why));
-        if post.text.trim().is_empty() {
-            return invalid("text is required".into());
-        }
-        if post.text.len() > MAX_TEXT {
-            return invalid(format!("text is longer than {MAX_TEXT} bytes"));
-        }
-        if !is_message(&post.text) {
-            return invalid("text has control characters".into());
-        }
-        if let Some(id) = post.reply_to
-            && !self.store.has_message(id)?
-        {
-            return invalid(format!("Message #{id} not found."));
-        }
-        match self.store.hops(&post.channel)? {
-            Some(hops) => Ok(hops),
-            None if self.store.channels()?.len() < MAX_CHANNELS => Ok(Hops::default()),
-            None => invalid(format!("there are {MAX_CHANNELS} channels already")),
-        }
-    }
-
-    /// A message of the hub's own, which wakes nobody.
-    fn say(&self, channel: &ChannelName, text: &str) -> Result<(), Fault> {
-        self.store.add_message(Draft {
-            uid: uuid(),
-            sender: SYSTEM,
-            text,
-            kind: "system",
-            timestamp: wall(),
-            channel,
-            reply_to: None,
-            metadata: None,
-        })?;
-        Ok(())
-    }
-
-    fn known(&self, now: Instant) -> Vec<Known> {
-        self.registry
-            .instances
-            .iter()
-            .map(|one| Known {
-                name: one.name.clone(),
-                base: one.base.clone(),
-                online: one.life.holds(now),
-            })
-            .collect()
-    }
-
     /// What waits above `after` for the instance of this token; None if the
     /// token is not good (any more).
     pub(super) fn triggers(
@@ -439,13 +300,13 @@ impl Chat {
         }
     }
 
-    fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         // No stream is open: there is nobody to tell.
         let _ = self.news.send(news);
     }
 }
 
-pub(super) fn record(one: &Instance) -> Record {
+fn record(one: &Instance) -> Record {
     Record {
         identity_id: one.uid.clone(),
         name: one.name.clone(),
@@ -457,6 +318,7 @@ pub(super) fn record(one: &Instance) -> Record {
         epoch: 1,
         registered_at: one.registered_at,
         token: one.token.clone(),
+        mcp_port: None,
     }
 }
 
@@ -474,23 +336,78 @@ fn status(one: &Instance, now: Instant) -> Status {
     }
 }
 
-/// Seconds since 1970.
-fn wall() -> f64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0.0, |age| age.as_secs_f64())
-}
+#[cfg(test)]
+mod tests {
+    use super::super::life::LEASE;
+    use super::super::post::Post;
+    use super::*;
 
-/// A random UUID (version 4, RFC 9562).
-fn uuid() -> String {
-    let hex = Token::random();
-    let hex = hex.expose();
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..32]
-    )
+    /// A chat in a directory of its own, which goes with it.
+    fn chat(now: Instant) -> (Chat, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("db")).expect("a store");
+        let news = broadcast::channel(8).0;
+        let chat = Chat::open(store, Token::random(), 4, news, now).expect("a chat");
+        (chat, dir)
+    }
+
+    fn enter(chat: &mut Chat, now: Instant) -> Record {
+        chat.register("claude", None, None, now)
+            .expect("registered")
+    }
+
+    #[test]
+    fn who_takes_an_abandoned_name_inherits_its_mentions() {
+        let start = Instant::now();
+        let (mut chat, _dir) = chat(start);
+        let first = enter(&mut chat, start);
+        let late = start + LEASE;
+        let mention = Post::chat("@claude hello", ChannelName::general());
+        chat.post(Caller::Human, &mention, late).expect("posted");
+        let said = chat.store.messages_after(1, 9, None).expect("messages");
+        assert_eq!(said[0].text, "claude is offline: the mention waits for it.");
+
+        let second = enter(&mut chat, late);
+        assert_eq!(second.name, first.name);
+        assert_eq!(chat.caller(&first.token, late), None);
+        let stale = chat.triggers(&first.token, 0).expect("asked");
+        assert_eq!(stale, None);
+        let triggers = chat
+            .triggers(&second.token, 0)
+            .expect("asked")
+            .expect("good");
+        assert_eq!(triggers.len(), 1);
+        // The one that was put out comes back under another name.
+        let back = chat.register("claude", None, Some(&first.token), late);
+        assert_eq!(back.expect("registered").name.as_str(), "claude-2");
+    }
+
+    #[test]
+    fn an_instance_that_comes_back_in_time_was_never_gone() {
+        let start = Instant::now();
+        let (mut chat, _dir) = chat(start);
+        let one = enter(&mut chat, start);
+        let late = start + LEASE * 100;
+        assert_eq!(chat.online(late), [""; 0]);
+        assert!(chat.caller(&one.token, late).is_some(), "the token is good");
+        assert_eq!(chat.online(late), ["claude"]);
+        assert_eq!(enter(&mut chat, late).name.as_str(), "claude-2");
+    }
+
+    #[test]
+    fn everybody_is_who_is_there() {
+        let start = Instant::now();
+        let (mut chat, _dir) = chat(start);
+        let gone = enter(&mut chat, start);
+        let late = start + LEASE;
+        let codex = chat
+            .register("codex", None, None, late)
+            .expect("registered");
+        let all = Post::chat("@all", ChannelName::general());
+        chat.post(Caller::Human, &all, late).expect("posted");
+        for (one, count) in [(&gone, 0), (&codex, 1)] {
+            let triggers = chat.triggers(&one.token, 0).expect("asked").expect("good");
+            assert_eq!(triggers.len(), count, "{}", one.name);
+        }
+    }
 }

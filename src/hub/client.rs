@@ -3,37 +3,27 @@
 //! One connection per request: a heartbeat every five seconds needs no pool,
 //! and a registration is on the way of every launch.
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::io;
-use std::pin::Pin;
-use std::time::Duration;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
 use super::api::{
     Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rules, Send, Status,
     Synced,
 };
-use super::events::Parser;
+use super::events::TooLong;
+use super::exchange::{self, Opened, Stream};
 use crate::types::identity::{AgentName, Identity, InstanceName, Token};
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Endpoint;
-
-/// How long a hub may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Bytes of an answer.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A hub at an address. Cheap to make and to clone: nothing is open.
 #[derive(Debug, Clone)]
@@ -48,6 +38,8 @@ pub struct Registered {
     pub label: String,
     /// From 1.
     pub slot: u32,
+    /// Where its MCP endpoint is, if the hub says so: ours does.
+    pub mcp_port: Option<u16>,
 }
 
 /// What answers at the hub's address.
@@ -62,8 +54,9 @@ pub enum Kind {
 /// Why a hub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot reach the hub at {url}: {source}")]
-    Unreachable { url: String, source: io::Error },
+    /// Nothing answers there, or not in time.
+    #[error("cannot reach the hub at {url}: {why}")]
+    Unreachable { url: String, why: io::ErrorKind },
     /// Something answers, but nothing that a hub would say.
     #[error("what answers at {url} is no hub")]
     NotAHub { url: String },
@@ -125,6 +118,7 @@ impl Client {
             },
             label: record.label,
             slot: record.slot,
+            mcp_port: record.mcp_port,
         })
     }
 
@@ -225,10 +219,7 @@ impl Client {
     }
 
     /// The role of every instance that has one.
-    pub async fn roles(
-        &self,
-        token: &Token,
-    ) -> Result<std::collections::BTreeMap<String, String>, Error> {
+    pub async fn roles(&self, token: &Token) -> Result<BTreeMap<String, String>, Error> {
         self.get("/api/roles", Some(token)).await
     }
 
@@ -307,17 +298,9 @@ impl Client {
 
     /// Sends a request and reads what it is answered.
     async fn answer<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, Error> {
-        let exchange = async {
-            let (mut sender, connection) = self.connect().await?;
-            let exchange = async {
-                let response = sender.send_request(request).await?;
-                Ok::<_, hyper::Error>(self.whole(response).await)
-            };
-            drive(connection, exchange)
-                .await
-                .map_err(|error| self.unreachable(io::Error::other(error)))?
-        };
-        let (status, body) = self.in_time(exchange).await?;
+        let (status, body) = exchange::whole(&self.rest, request)
+            .await
+            .map_err(|error| self.broken(&error))?;
         if status.is_success() {
             serde_json::from_slice(&body).map_err(|_| self.not_a_hub())
         } else {
@@ -325,58 +308,20 @@ impl Client {
         }
     }
 
-    async fn whole(&self, response: Response<Incoming>) -> Result<(StatusCode, Bytes), Error> {
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| self.unreachable(io::Error::other(error)))?;
-        Ok((status, body.to_bytes()))
-    }
-
+    /// Opens an answer that stays open.
     async fn events<T>(&self, path: &str, token: &Token) -> Result<Events<T>, Error> {
         let mut request = self.request(Method::GET, path, Some(token), None::<&()>)?;
         request
             .headers_mut()
             .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let open = async {
-            let (mut sender, connection) = self.connect().await?;
-            let mut connection: Driver = Box::pin(connection);
-            let response = drive(&mut connection, sender.send_request(request))
-                .await
-                .map_err(|error| self.unreachable(io::Error::other(error)))?;
-            if response.status().is_success() {
-                return Ok(Events {
-                    client: self.clone(),
-                    body: response.into_body(),
-                    connection: Some(connection),
-                    parser: Parser::default(),
-                    ready: std::collections::VecDeque::new(),
-                    of: std::marker::PhantomData,
-                });
-            }
-            let (status, body) = drive(connection, async { Ok(self.whole(response).await) })
-                .await
-                .map_err(|error| self.unreachable(io::Error::other(error)))??;
-            Err(self.refused(status, &body))
-        };
-        self.in_time(open).await
-    }
-
-    async fn connect(&self) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), Error> {
-        let stream = TcpStream::connect((self.rest.host.as_str(), self.rest.port))
-            .await
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|source| self.unreachable(source))?;
-        http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.unreachable(io::Error::other(error)))
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(result) => result,
-            Err(_) => Err(self.unreachable(io::ErrorKind::TimedOut.into())),
+        match exchange::open(&self.rest, request).await {
+            Ok(Opened::Stream(stream)) => Ok(Events {
+                client: self.clone(),
+                stream,
+                of: PhantomData,
+            }),
+            Ok(Opened::Refused(status, body)) => Err(self.refused(status, &body)),
+            Err(error) => Err(self.broken(&error)),
         }
     }
 
@@ -408,10 +353,14 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, source: io::Error) -> Error {
-        Error::Unreachable {
-            url: self.rest.at("/").to_string(),
-            source,
+    /// What it means that no answer came.
+    fn broken(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::InvalidData => self.not_a_hub(),
+            kind => Error::Unreachable {
+                url: self.rest.at("/").to_string(),
+                why: kind,
+            },
         }
     }
 
@@ -422,69 +371,26 @@ impl Client {
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
-type Driver = Pin<Box<Connection>>;
-
 /// A stream of events from the hub.
 #[derive(Debug)]
 pub struct Events<T> {
     client: Client,
-    body: Incoming,
-    connection: Option<Driver>,
-    parser: Parser,
-    ready: std::collections::VecDeque<String>,
-    of: std::marker::PhantomData<fn() -> T>,
+    stream: Stream,
+    of: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Events<T> {
     /// The next event; None when the hub has ended the stream. Safe to drop
     /// while it waits: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<T>, Error> {
-        loop {
-            if let Some(data) = self.ready.pop_front() {
-                let event = serde_json::from_str(&data).map_err(|_| self.client.not_a_hub())?;
-                return Ok(Some(event));
-            }
-            let frame = match &mut self.connection {
-                Some(connection) => tokio::select! {
-                    biased;
-                    frame = self.body.frame() => frame,
-                    _ = connection => {
-                        // What it has read is in the body; it reads no more.
-                        self.connection = None;
-                        continue;
-                    }
-                },
-                None => self.body.frame().await,
-            };
-            // A hub that breaks off has ended the stream as well.
-            let Some(Ok(frame)) = frame else {
-                return Ok(None);
-            };
-            let Ok(chunk) = frame.into_data() else {
-                continue;
-            };
-            let events = self
-                .parser
-                .feed(&chunk)
-                .map_err(|_| self.client.not_a_hub())?;
-            self.ready.extend(events);
+        match self.stream.next().await {
+            Ok(Some(data)) => serde_json::from_str(&data)
+                .map(Some)
+                .map_err(|_| self.client.not_a_hub()),
+            Ok(None) => Ok(None),
+            Err(TooLong) => Err(self.client.not_a_hub()),
         }
     }
-}
-
-/// Runs an exchange over a connection, which moves only while it is polled.
-async fn drive<T, E>(
-    connection: impl Future<Output = Result<(), E>>,
-    exchange: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    tokio::pin!(exchange);
-    tokio::select! {
-        biased;
-        done = &mut exchange => return done,
-        ended = connection => ended?,
-    }
-    exchange.await
 }
 
 fn secret(text: &str) -> Option<HeaderValue> {

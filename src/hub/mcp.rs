@@ -13,6 +13,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -75,7 +76,11 @@ async fn answer(hub: &Hub, token: Option<&Token>, text: &str) -> Option<String> 
     let Ok(request) = serde_json::from_str::<Request<'_>>(text) else {
         return Some(write(None, &Outcome::Error(Error::INVALID)));
     };
-    let method = request.method?;
+    let Some(method) = request.method else {
+        // An answer, to a question that we never ask.
+        let is_answer = request.result.is_some() || request.error.is_some();
+        return (!is_answer).then(|| write(request.id, &Outcome::Error(Error::INVALID)));
+    };
     let id = request.id?;
     let outcome = match dispatch(&method, request.params) {
         Step::Done(outcome) => outcome,
@@ -149,9 +154,12 @@ struct Request<'a> {
     /// As it was sent, to be echoed.
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
-    /// None: it is an answer, to a question that we never ask.
     #[serde(default)]
     method: Option<String>,
+    #[serde(default)]
+    result: Option<IgnoredAny>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
     #[serde(default)]
     params: Option<Value>,
 }

@@ -10,14 +10,18 @@
 //! register, by who proves to be this user.
 
 pub mod api;
+mod arguments;
 mod chat;
 pub mod client;
 mod desk;
 mod events;
+mod exchange;
 mod files;
 mod gate;
+mod life;
 mod mcp;
 mod peer;
+mod post;
 mod registry;
 mod rest;
 mod route;
@@ -28,4 +32,4 @@ mod tools;
 
 pub use client::Client;
 pub use files::human_token;
-pub use server::{BindError, Bound, Settings, bind, serve};
+pub use server::{BindError, Bound, Open, Settings, bind, open, serve};

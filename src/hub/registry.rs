@@ -4,16 +4,11 @@
 //! name belongs to its instance as long as its lease runs, which every sign
 //! of life renews; after that it stays with it until somebody else needs it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::life::Life;
 use crate::types::identity::{AgentName, InstanceName, Token};
 use crate::types::trigger::ChannelName;
-
-/// How long an instance without a sign of life counts as online.
-pub(super) const LEASE: Duration = Duration::from_secs(15);
-
-/// How long a report of activity holds.
-const BUSY: Duration = Duration::from_secs(8);
 
 /// Instances of one base.
 const MAX_SLOTS: u32 = 64;
@@ -40,65 +35,6 @@ pub(super) struct Instance {
     /// Seconds since 1970.
     pub(super) registered_at: f64,
     pub(super) life: Life,
-}
-
-/// What is known of an instance's process; not kept over a restart.
-#[derive(Debug, Clone)]
-pub(super) struct Life {
-    lease_end: Instant,
-    /// False after the hub's start, until the instance is heard of.
-    heard: bool,
-    streams: u32,
-    busy_end: Option<Instant>,
-    /// Reads in a row that found nothing.
-    pub(super) empty_reads: u32,
-}
-
-impl Life {
-    /// One whose lease runs from now. `heard`: it spoke just now.
-    pub(super) fn new(now: Instant, heard: bool) -> Self {
-        Self {
-            lease_end: now + LEASE,
-            heard,
-            streams: 0,
-            busy_end: None,
-            empty_reads: 0,
-        }
-    }
-
-    /// A sign of life.
-    pub(super) fn touch(&mut self, now: Instant) {
-        self.lease_end = now + LEASE;
-        self.heard = true;
-    }
-
-    pub(super) fn stream_opened(&mut self, now: Instant) {
-        self.touch(now);
-        self.streams += 1;
-    }
-
-    pub(super) fn stream_closed(&mut self, now: Instant) {
-        self.streams = self.streams.saturating_sub(1);
-        self.touch(now);
-    }
-
-    pub(super) fn set_busy(&mut self, busy: bool, now: Instant) {
-        self.busy_end = busy.then(|| now + BUSY);
-    }
-
-    pub(super) fn is_busy(&self, now: Instant) -> bool {
-        self.busy_end.is_some_and(|end| now < end)
-    }
-
-    pub(super) fn is_online(&self, now: Instant) -> bool {
-        self.heard && self.holds(now)
-    }
-
-    /// True while nobody else may have the name: also for a while after the
-    /// hub's start, when nobody was heard of yet.
-    pub(super) fn holds(&self, now: Instant) -> bool {
-        self.streams > 0 || now < self.lease_end
-    }
 }
 
 /// Where a new instance goes.
@@ -267,6 +203,7 @@ fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::life::LEASE;
     use super::*;
 
     fn base(text: &str) -> AgentName {
@@ -338,28 +275,6 @@ mod tests {
             registry.place(&base("claude"), late).expect("a place").slot,
             2
         );
-    }
-
-    #[test]
-    fn an_open_stream_keeps_an_instance_online() {
-        let start = Instant::now();
-        let mut life = Life::new(start, false);
-        assert!(!life.is_online(start), "not heard of since the hub's start");
-        life.stream_opened(start);
-        assert!(life.is_online(start + LEASE * 10));
-        life.stream_closed(start + LEASE * 10);
-        assert!(life.is_online(start + LEASE * 10));
-        assert!(!life.is_online(start + LEASE * 11));
-    }
-
-    #[test]
-    fn activity_fades() {
-        let now = Instant::now();
-        let mut life = Life::new(now, true);
-        life.set_busy(true, now);
-        assert!(life.is_busy(now) && !life.is_busy(now + BUSY));
-        life.set_busy(false, now);
-        assert!(!life.is_busy(now));
     }
 
     #[test]

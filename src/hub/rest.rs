@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tracing::error;
 
 use super::api::{self, HUB_NAME, Health, Problem, Rules};
-use super::chat::{Caller, Chat, Fault, Post};
+use super::chat::{Caller, Chat, Fault};
+use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
 use super::{desk, gate, peer, streams};
@@ -161,13 +162,15 @@ async fn register(
     if !wish.label.as_deref().is_none_or(is_message) {
         return Err(Refusal::new(400, "label has control characters"));
     }
-    hub.desk
+    let mut record = hub
+        .desk
         .ask(move |chat, now| {
             let label = wish.label.as_deref();
-            let record = chat.register(&wish.base, label, previous.as_ref(), now)?;
-            Ok(Json(json!(record)))
+            chat.register(&wish.base, label, previous.as_ref(), now)
         })
-        .await?
+        .await??;
+    record.mcp_port = Some(hub.mcp_port);
+    Ok(Json(json!(record)))
 }
 
 async fn heartbeat(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Answer {
@@ -288,7 +291,7 @@ async fn send(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Ans
             },
         })?;
         let post = Post::chat(wish.text, wish.channel);
-        Ok(json!(chat.post(caller, post, now)?))
+        Ok(json!(chat.post(caller, &post, now)?))
     })
     .await
 }

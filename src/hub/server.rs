@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -65,8 +66,8 @@ pub enum BindError {
     Taken { port: u16 },
     #[error("cannot listen on `{host}`: the hub serves this machine alone")]
     NotLoopback { host: String },
-    #[error("cannot listen on port {port}: {source}")]
-    Other { port: u16, source: io::Error },
+    #[error("cannot listen on port {port}: {why}")]
+    Other { port: u16, why: io::Error },
 }
 
 impl Bound {
@@ -117,9 +118,9 @@ fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
         Ok((listener, addr))
     };
     let port = addr.port();
-    open().map_err(|source: io::Error| match source.kind() {
+    open().map_err(|why: io::Error| match why.kind() {
         io::ErrorKind::AddrInUse => BindError::Taken { port },
-        _ => BindError::Other { port, source },
+        _ => BindError::Other { port, why },
     })
 }
 
@@ -137,11 +138,21 @@ pub(super) struct Hub {
 
 pub(super) type Shared = Arc<Hub>;
 
-/// Serves until stopped, or until idle for as long as the settings allow.
+/// A hub whose data directory is claimed and whose store is open.
+pub struct Open {
+    bound: Bound,
+    idle_exit: Option<Duration>,
+    desk: Desk,
+    thread: JoinHandle<()>,
+    news: broadcast::Sender<News>,
+}
+
+/// Claims the data directory and opens the store: what can fail has failed
+/// then, and the human's token is there to be read.
 ///
 /// # Errors
 /// If the data directory cannot be used, or another hub uses it.
-pub async fn serve(bound: Bound, settings: Settings, stop: CancellationToken) -> Result<()> {
+pub fn open(bound: Bound, settings: Settings) -> Result<Open> {
     let lock = files::claim(&settings.data_dir)?;
     let human = files::make_human_token(&settings.data_dir)?;
     let path = files::store(&settings.data_dir)?;
@@ -158,7 +169,27 @@ pub async fn serve(bound: Bound, settings: Settings, stop: CancellationToken) ->
         })
         .with_context(|| format!("cannot open the hub's store {}", path.display()))?;
     let (desk, thread) = Desk::open(chat, lock).context("cannot start the hub's thread")?;
+    Ok(Open {
+        bound,
+        idle_exit: settings.idle_exit,
+        desk,
+        thread,
+        news,
+    })
+}
 
+/// Serves until stopped, or until idle for as long as the settings allow.
+///
+/// # Errors
+/// If a listener fails.
+pub async fn serve(open: Open, stop: CancellationToken) -> Result<()> {
+    let Open {
+        bound,
+        idle_exit,
+        desk,
+        thread,
+        news,
+    } = open;
     let stop = stop.child_token();
     let hub = Arc::new(Hub {
         desk,
@@ -181,7 +212,7 @@ pub async fn serve(bound: Bound, settings: Settings, stop: CancellationToken) ->
     tokio::pin!(served);
     let ended = tokio::select! {
         result = &mut served => result,
-        () = idle(&hub, settings.idle_exit) => {
+        () = idle(&hub, idle_exit) => {
             info!("nobody is here: the hub ends");
             stop.cancel();
             drained(served).await

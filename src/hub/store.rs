@@ -8,7 +8,8 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::api::Message;
-use super::registry::{Instance, Life};
+use super::life::Life;
+use super::registry::Instance;
 use super::route::Hops;
 use crate::types::identity::{AgentName, Token};
 use crate::types::trigger::{ChannelName, Trigger};
@@ -35,12 +36,16 @@ pub(super) struct Draft<'a> {
 impl Store {
     /// Opens the file, which must exist (empty is fine): `SQLite` gives its
     /// journals the mode that the file has.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "foreign_keys", true)?;
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        anyhow::ensure!(
+            version <= VERSION,
+            "a newer version of this program made it"
+        );
         if version == 0 {
             let whole = db.unchecked_transaction()?;
             whole.execute_batch(include_str!("schema.sql"))?;

@@ -11,12 +11,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::api::{Message, STALE};
-use super::chat::{Caller, Chat, Fault, Post};
+use super::arguments::{Arguments, BadArgument};
+use super::chat::{Caller, Chat, Fault};
+use super::post::Post;
 use crate::types::identity::{InstanceName, Token};
 use crate::types::trigger::ChannelName;
-
-/// Messages that one read returns at most.
-const MAX_READ: usize = 200;
 
 /// The feed of reads that name no channel.
 const ALL: &str = "*";
@@ -91,12 +90,24 @@ pub(super) fn call(
 
 enum Failure {
     Unknown,
-    Arguments(String),
+    Arguments(BadArgument),
     Fault(Fault),
 }
 
-impl<E: Into<Fault>> From<E> for Failure {
-    fn from(error: E) -> Self {
+impl From<BadArgument> for Failure {
+    fn from(bad: BadArgument) -> Self {
+        Self::Arguments(bad)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
         Self::Fault(error.into())
     }
 }
@@ -140,7 +151,7 @@ impl Turn<'_> {
         ];
         let message = self.chat.post(
             Caller::Agent(self.id),
-            Post {
+            &Post {
                 text,
                 kind: if choices.is_empty() {
                     "chat"
@@ -149,7 +160,7 @@ impl Turn<'_> {
                 },
                 channel: channel.clone(),
                 reply_to,
-                metadata: (!choices.is_empty()).then(|| json!({"choices": choices})),
+                choices,
             },
             self.now,
         )?;
@@ -215,7 +226,7 @@ impl Turn<'_> {
             kind: "join",
             ..Post::chat(text, channel)
         };
-        self.chat.post(Caller::Agent(self.id), post, self.now)?;
+        self.chat.post(Caller::Agent(self.id), &post, self.now)?;
         Ok(format!("Joined. {}", self.who()))
     }
 
@@ -238,7 +249,7 @@ impl Turn<'_> {
         if !wish.is_empty() && wish != self.name() {
             let name: InstanceName = wish
                 .parse()
-                .map_err(|error| Failure::Arguments(format!("{error}")))?;
+                .map_err(|error| BadArgument(format!("{error}")))?;
             self.chat.claim(self.id, &name)?;
         }
         let one = self.chat.registry.get(self.id).ok_or(Fault::NotFound)?;
@@ -329,76 +340,4 @@ fn line(message: &Message) -> Value {
         line["metadata"] = metadata.clone();
     }
     line
-}
-
-/// A call's arguments, read with patience: models write `"20"` for 20.
-struct Arguments<'a>(&'a Map<String, Value>);
-
-impl Arguments<'_> {
-    fn required(&self, key: &str) -> Result<&str, Failure> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Err(Failure::Arguments(format!("{key} is required"))),
-            Some(_) => self.text(key),
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<&str, Failure> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(""),
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(Failure::Arguments(format!("{key} must be a string"))),
-        }
-    }
-
-    fn whole(&self, key: &str, default: i64) -> Result<i64, Failure> {
-        let number = match self.0.get(key) {
-            None | Some(Value::Null) => return Ok(default),
-            Some(Value::Number(number)) => number.as_i64().or_else(|| integral(number.as_f64()?)),
-            Some(Value::String(text)) => text.trim().parse().ok(),
-            Some(_) => None,
-        };
-        number.ok_or_else(|| Failure::Arguments(format!("{key} must be a whole number")))
-    }
-
-    /// Messages asked for; what is no sensible number is the default.
-    fn limit(&self, default: usize) -> Result<usize, Failure> {
-        let limit = self.whole("limit", 0)?;
-        Ok(match usize::try_from(limit) {
-            Ok(limit) if limit > 0 => limit.min(MAX_READ),
-            _ => default,
-        })
-    }
-
-    fn strings(&self, key: &str) -> Result<Vec<&str>, Failure> {
-        let bad = || Failure::Arguments(format!("{key} must be a list of strings"));
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(list)) => list
-                .iter()
-                .map(|item| item.as_str().ok_or_else(bad))
-                .collect(),
-            Some(_) => Err(bad()),
-        }
-    }
-
-    /// `#dev` is `dev`: that is how prompts and messages spell it.
-    fn channel(&self) -> Result<Option<ChannelName>, Failure> {
-        let name = self.text("channel")?.trim();
-        let name = name.strip_prefix('#').unwrap_or(name);
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let channel = name.parse::<ChannelName>();
-        channel
-            .map(Some)
-            .map_err(|error| Failure::Arguments(error.to_string()))
-    }
-}
-
-fn integral(number: f64) -> Option<i64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "within the range, without fraction"
-    )]
-    (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
 }

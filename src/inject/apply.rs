@@ -3,6 +3,7 @@
 //! *Invariant*: the journal is written before the first change, and the guard
 //! and the next start after a kill put back by the same code.
 
+use std::cell::LazyCell;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ impl InjectPlan {
     /// object. Everything is then as it was.
     pub fn apply(&self, session_dir: &Path) -> Result<Applied> {
         let turn = journal::turn(session_dir)?;
-        let siblings = journal::siblings(session_dir);
+        let siblings = LazyCell::new(|| journal::siblings(session_dir));
         let mut journal = Journal::default();
         for file in &self.files {
             match file {

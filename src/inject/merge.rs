@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use super::journal::{Merged, Sibling};
+use super::scan::Refusal;
 use super::splice::{self, Put};
 use crate::paths;
 
@@ -24,7 +25,7 @@ pub(super) fn prepare(
     siblings: &[Sibling],
 ) -> Result<Option<Merged>> {
     let (path, before) = read(path)?;
-    let prepared = || -> Result<Option<Merged>, splice::Refusal> {
+    let prepared = || -> Result<Option<Merged>, Refusal> {
         let text = before.as_deref().unwrap_or("{}\n");
         let there = value_at(text, keys)?;
         let others = siblings.iter().flat_map(|sibling| &sibling.journal.merged);
@@ -86,7 +87,7 @@ pub(super) fn put_back(merged: &Merged) -> Result<()> {
     let text = if now == merged.after {
         merged.before.clone()
     } else {
-        let without = || -> Result<Option<String>, splice::Refusal> {
+        let without = || -> Result<Option<String>, Refusal> {
             if value_at(&now, &merged.keys)?.as_ref() != Some(&merged.entry) {
                 return Ok(None);
             }
@@ -108,7 +109,7 @@ pub(super) fn put_back(merged: &Merged) -> Result<()> {
     }
 }
 
-fn value_at(text: &str, keys: &[String]) -> Result<Option<Value>, splice::Refusal> {
+fn value_at(text: &str, keys: &[String]) -> Result<Option<Value>, Refusal> {
     let value = splice::get(text, keys)?;
     Ok(value.and_then(|value| serde_json::from_str(value).ok()))
 }

@@ -7,6 +7,7 @@ mod dialect;
 mod journal;
 mod merge;
 mod plan;
+mod scan;
 mod show;
 mod splice;
 

@@ -153,8 +153,6 @@ fn from_template(spec: &AgentSpec, template: &str, server: &Server) -> Result<Ve
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::types::agent::{Pacing, Restart, Transport};
     use crate::types::server::HUB_TOOLS;
@@ -179,10 +177,7 @@ mod tests {
             restart: Restart::Never,
             resume_args: Vec::new(),
             session_env_prefix: Vec::new(),
-            pacing: Pacing {
-                enter_delay: Duration::ZERO,
-                ..Pacing::default()
-            },
+            pacing: Pacing::default(),
         }
     }
 

@@ -1,16 +1,9 @@
 //! One member put into a JSON document or taken out of it, with every other
 //! byte left as it is. Pure.
-//!
-//! *Invariant*: what is read here has been through `serde_json` before, so
-//! the scanner meets valid JSON only. Of members with one name the last
-//! counts, as in every parser.
-
-use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-/// Why a document is not touched: what is wrong, and in which line.
-pub(super) type Refusal = String;
+use super::scan::{Member, Object, Refusal, find, line, root, scan};
 
 /// A document and what was done to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,119 +92,6 @@ pub(super) fn take(text: &str, keys: &[String], made: usize) -> Result<String, R
     }
 }
 
-/// An object in a text: where its braces are, and its members.
-struct Object {
-    open: usize,
-    close: usize,
-    members: Vec<Member>,
-}
-
-#[derive(Clone)]
-struct Member {
-    name: String,
-    /// Where the key starts, at its quote.
-    key: usize,
-    value: Range<usize>,
-}
-
-impl Object {
-    fn member(&self, name: &str) -> Option<Member> {
-        self.members
-            .iter()
-            .rfind(|member| member.name == name)
-            .cloned()
-    }
-}
-
-/// The document's object, if it is one.
-fn root(text: &str) -> Result<Object, Refusal> {
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        let said = error.to_string();
-        said.split(" column ").next().unwrap_or(&said).to_owned()
-    })?;
-    let open = blank_end(text, 0);
-    if value.is_object() {
-        Ok(scan(text, open))
-    } else {
-        Err(format!("expected an object at line {}", line(text, open)))
-    }
-}
-
-/// The member at `keys` and the object that has it.
-fn find(text: &str, keys: &[String]) -> Result<Option<(Object, Member)>, Refusal> {
-    let mut object = root(text)?;
-    for (depth, key) in keys.iter().enumerate() {
-        let Some(member) = object.member(key) else {
-            return Ok(None);
-        };
-        if depth + 1 == keys.len() {
-            return Ok(Some((object, member)));
-        }
-        if !text[member.value.start..].starts_with('{') {
-            return Ok(None);
-        }
-        object = scan(text, member.value.start);
-    }
-    Ok(None)
-}
-
-/// The object whose brace opens at `open`.
-fn scan(text: &str, open: usize) -> Object {
-    let bytes = text.as_bytes();
-    let mut members = Vec::new();
-    let mut at = blank_end(text, open + 1);
-    while bytes[at] == b'"' {
-        let key = at;
-        let key_end = value_end(bytes, key);
-        let colon = blank_end(text, key_end);
-        let start = blank_end(text, colon + 1);
-        let value = start..value_end(bytes, start);
-        at = blank_end(text, value.end);
-        members.push(Member {
-            name: serde_json::from_str(&text[key..key_end]).unwrap_or_default(),
-            key,
-            value,
-        });
-        if bytes[at] == b',' {
-            at = blank_end(text, at + 1);
-        }
-    }
-    Object {
-        open,
-        close: at,
-        members,
-    }
-}
-
-fn blank_end(text: &str, from: usize) -> usize {
-    let blank = |c| matches!(c, ' ' | '\t' | '\r' | '\n');
-    text.len() - text[from..].trim_start_matches(blank).len()
-}
-
-/// Where the value that starts at `from` ends.
-fn value_end(bytes: &[u8], from: usize) -> usize {
-    let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut at = from;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if in_string => at += 1,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth > 0 => depth -= 1,
-            // A number or a word ends where something else starts.
-            b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => return at,
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 && !in_string && matches!(bytes[at - 1], b'"' | b'}' | b']') {
-            return at;
-        }
-    }
-    at
-}
-
 /// Adds a member at the end of an object, in the way the document is written.
 fn insert(text: &str, object: &Object, key: &str, value: &Value) -> String {
     let key = Value::from(key);
@@ -266,10 +146,6 @@ fn unit(text: &str) -> &str {
 
 fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
-}
-
-fn line(text: &str, at: usize) -> usize {
-    text[..at].matches('\n').count() + 1
 }
 
 #[cfg(test)]
@@ -411,15 +287,15 @@ mod tests {
     struct Dice(u64);
 
     impl Dice {
-        fn roll(&mut self, sides: u64) -> u64 {
+        fn roll(&mut self, sides: u8) -> usize {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
-            self.0 % sides
+            usize::from(self.0.to_le_bytes()[5] % sides)
         }
 
         fn blank(&mut self) -> &'static str {
-            ["", " ", "\n", "\r\n\t", "  \n    "][self.roll(5) as usize]
+            ["", " ", "\n", "\r\n\t", "  \n    "][self.roll(5)]
         }
 
         fn value(&mut self, depth: u32) -> String {
@@ -427,7 +303,7 @@ mod tests {
             match self.roll(if depth == 0 { 6 } else { 9 }) {
                 6 => format!("[{}{}]", self.value(depth - 1), self.blank()),
                 7 | 8 => self.object(depth - 1),
-                simple => values[simple as usize].to_owned(),
+                simple => values[simple].to_owned(),
             }
         }
 
@@ -435,13 +311,10 @@ mod tests {
             let mut text = format!("{{{}", self.blank());
             for member in 0..self.roll(4) {
                 let comma = if member > 0 { "," } else { "" };
-                let name = ["a", "mcpServers", "chat", "\\u0061b"][self.roll(4) as usize];
+                let name = ["a", "mcpServers", "chat", "\\u0061b"][self.roll(4)];
                 let (b, c, d) = (self.blank(), self.blank(), self.blank());
-                text += &format!(
-                    "{comma}{b}\"{name}\"{c}:{d}{}{}",
-                    self.value(depth),
-                    self.blank()
-                );
+                let value = self.value(depth);
+                text.extend([comma, b, "\"", name, "\"", c, ":", d, &value, self.blank()]);
             }
             text + "}"
         }

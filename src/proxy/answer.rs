@@ -87,3 +87,61 @@ fn reason(status: u16) -> &'static str {
         _ => "Bad Gateway",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_gets_an_answer_that_its_agent_can_read() {
+        let failed = |id: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"a \"why\""}}],"isError":true}}}}"#
+            )
+        };
+        let error = |id: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"a \"why\""}}}}"#
+            )
+        };
+        for (body, status, answer) in [
+            (r#"{"id":7,"method":"tools/call"}"#, 200, failed("7")),
+            (
+                r#"{"id":"a\u0062","method":"tools/call"}"#,
+                200,
+                failed(r#""a\u0062""#),
+            ),
+            (r#"{"id":0,"method":"tools/list"}"#, 200, error("0")),
+            (
+                r#" [{"id":1,"method":"tools/call"},{"method":"x"},{"id":2,"method":"y"}]"#,
+                200,
+                format!("[{},{}]", failed("1"), error("2")),
+            ),
+            (
+                r#"{"method":"notifications/initialized"}"#,
+                502,
+                "a \"why\"\n".into(),
+            ),
+            (r#"{"id":1,"result":{}}"#, 502, "a \"why\"\n".into()),
+            ("no json", 502, "a \"why\"\n".into()),
+        ] {
+            let text = String::from_utf8(unable(body.as_bytes(), "a \"why\"", true)).expect("text");
+            let (head, sent) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(
+                head.contains(&format!("Content-Length: {}", answer.len())),
+                "{head}"
+            );
+            assert_eq!(sent, answer, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_last_answer_says_that_it_is() {
+        for (keep, says) in [(true, false), (false, true)] {
+            let text = String::from_utf8(plain(405, "no", keep)).expect("text");
+            assert_eq!(text.contains("Connection: close\r\n"), says);
+            assert!(text.contains("Allow: POST\r\n"));
+        }
+    }
+}

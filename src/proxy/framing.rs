@@ -254,7 +254,7 @@ mod tests {
             let mut wire = Vec::new();
             let mut content = Vec::new();
             for _ in 0..dice.below(5) {
-                let piece: Vec<u8> = (0..1 + dice.below(40)).map(|_| dice.byte()).collect();
+                let piece: Vec<u8> = (0..=dice.below(40)).map(|_| dice.byte()).collect();
                 let extension = ["", ";a", ";a=\"b c\"", " "][dice.below(4)];
                 wire.extend(format!("{:x}{extension}\r\n", piece.len()).bytes());
                 wire.extend(&piece);

@@ -164,3 +164,191 @@ fn decimal(text: &[u8]) -> Option<u64> {
 fn has_word(headers: &[Header<'_>], name: &str, word: &str) -> bool {
     named(headers, name).any(|value| headers::words(value).any(|w| w.eq_ignore_ascii_case(word)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::identity::Token;
+
+    const OURS: &str = "Host: localhost:1\r\nAuthorization: Bearer k\r\n";
+
+    fn read(text: &str) -> Result<Option<(usize, Request)>, Refusal> {
+        request(text.as_bytes(), &Gate::new(Token::new("k"), 1))
+    }
+
+    #[test]
+    fn a_request_is_read_once_it_is_whole() {
+        let text = format!(
+            "POST /up/mcp?a=b HTTP/1.1\r\n{OURS}content-type: Application/JSON; charset=utf-8\r\nContent-Length: 2\r\nX-Own: \t ä\r\n\r\n{{}}"
+        );
+        for end in 0..text.len() - 2 {
+            let part = &text.as_bytes()[..end];
+            assert_eq!(
+                request(part, &Gate::new(Token::new("k"), 1)),
+                Ok(None),
+                "{end}"
+            );
+        }
+        let (length, request) = read(&text).expect("it is well").expect("it is whole");
+        assert_eq!(length, text.len() - 2);
+        assert_eq!(request.method, "POST");
+        assert_eq!(request.target, "/up/mcp?a=b");
+        assert_eq!(request.body, Some(Framing::Length(2)));
+        assert!(request.is_json && request.keep_alive && !request.expects_continue);
+        let crossing = String::from_utf8(request.crossing).expect("text");
+        assert_eq!(
+            crossing,
+            "content-type: Application/JSON; charset=utf-8\r\nX-Own: ä\r\n"
+        );
+    }
+
+    #[test]
+    fn what_two_readers_could_read_in_two_ways_is_refused() {
+        for lines in [
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 1\r\nContent-Length: 2\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: 0x1\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding : chunked\r\n",
+            "X: a\r\n b\r\n",
+            " X: a\r\n",
+            "X: a\0b\r\n",
+            "X: a\rb\r\n",
+            "no colon\r\n",
+        ] {
+            let text = format!("POST /up/mcp HTTP/1.1\r\n{OURS}{lines}\r\n");
+            assert!(
+                matches!(read(&text), Err(Refusal::Malformed(_))),
+                "{lines:?}"
+            );
+        }
+        for line in [
+            "POST http://localhost:1/up/mcp HTTP/1.1",
+            "CONNECT localhost:1 HTTP/1.1",
+            "OPTIONS * HTTP/1.1",
+            "POST /up/mcp HTTP/2.0",
+            "POST /up/mcp",
+            "POST  /up/mcp HTTP/1.1",
+            "PO ST /up/mcp HTTP/1.1",
+        ] {
+            let text = format!("{line}\r\n{OURS}\r\n");
+            assert!(
+                matches!(read(&text), Err(Refusal::Malformed(_))),
+                "{line:?}"
+            );
+        }
+        let old = format!("POST / HTTP/1.0\r\n{OURS}Transfer-Encoding: chunked\r\n\r\n");
+        assert!(matches!(read(&old), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
+    fn heads_have_an_end() {
+        let text = |more: &str| format!("GET / HTTP/1.1\r\n{OURS}{more}\r\n");
+        let many = "X: y\r\n".repeat(MOST_HEADERS);
+        assert_eq!(read(&text(&many)), Err(Refusal::TooLong));
+        let long = format!("X: {}", "y".repeat(LONGEST_HEAD));
+        assert_eq!(read(&text(&long)[..=LONGEST_HEAD]), Err(Refusal::TooLong));
+        assert_eq!(read(&text(&format!("{long}\r\n"))), Err(Refusal::TooLong));
+    }
+
+    #[test]
+    fn the_key_comes_before_everything_else() {
+        let text = "POST /up/mcp HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: x\r\n\r\n";
+        assert_eq!(read(text), Err(Refusal::Forbidden));
+    }
+
+    #[test]
+    fn connections_end_as_the_agent_wishes() {
+        for (version, lines, keep_alive) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: Keep-Alive\r\n", true),
+            ("1.1", "Connection: x, Close\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: keep-alive\r\n", false),
+        ] {
+            let text = format!("GET / HTTP/{version}\r\n{OURS}{lines}\r\n");
+            let (_, request) = read(&text).expect("it is well").expect("it is whole");
+            assert_eq!(request.keep_alive, keep_alive, "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_say_where_they_end() {
+        for (method, head, framing, keep_alive) in [
+            (
+                "GET",
+                "200 OK\r\nContent-Length: 3",
+                Some(Framing::Length(3)),
+                true,
+            ),
+            (
+                "GET",
+                "200\r\nContent-Length: 3\r\nContent-Length: 3",
+                Some(Framing::Length(3)),
+                true,
+            ),
+            (
+                "GET",
+                "200 OK\r\ntransfer-encoding: Chunked",
+                Some(Framing::CHUNKED),
+                true,
+            ),
+            (
+                "GET",
+                "200 OK\r\nConnection: close\r\nContent-Length: 3",
+                Some(Framing::Length(3)),
+                false,
+            ),
+            ("GET", "200 OK", Some(Framing::UntilClose), false),
+            (
+                "HEAD",
+                "200 OK\r\nContent-Length: 3",
+                Some(Framing::EMPTY),
+                true,
+            ),
+            (
+                "HEAD",
+                "200 OK\r\nTransfer-Encoding: chunked",
+                Some(Framing::EMPTY),
+                true,
+            ),
+            ("GET", "204 No Content", Some(Framing::EMPTY), true),
+            (
+                "GET",
+                "304 Not Modified\r\nContent-Length: 3",
+                Some(Framing::EMPTY),
+                true,
+            ),
+            ("GET", "103 Early Hints", Some(Framing::EMPTY), true),
+            ("GET", "101 Switching Protocols", None, false),
+            ("GET", "200 OK\r\nContent-Length: x", None, false),
+            (
+                "GET",
+                "200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+                None,
+                false,
+            ),
+            ("GET", "20", None, false),
+        ] {
+            let text = format!("HTTP/1.1 {head}\r\n\r\n");
+            match answer(text.as_bytes(), method) {
+                Ok(Some((length, answer))) => {
+                    assert_eq!(length, text.len());
+                    assert_eq!(
+                        (Some(answer.body), answer.keep_alive),
+                        (framing, keep_alive),
+                        "{text}"
+                    );
+                }
+                other => assert!(other.is_err() && framing.is_none(), "{text}: {other:?}"),
+            }
+        }
+    }
+}

@@ -156,3 +156,89 @@ fn line(lines: &mut Vec<u8>, header: &Header<'_>) {
         lines.extend_from_slice(part);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers<'a>(lines: &[(&'a str, &'a str)]) -> Vec<Header<'a>> {
+        let header = |&(name, value): &(&'a str, &'a str)| Header {
+            name,
+            value: value.as_bytes(),
+        };
+        lines.iter().map(header).collect()
+    }
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_stays_there() {
+        let headers = headers(&[
+            ("Host", "x"),
+            ("Connection", "keep-alive, X-Mine"),
+            ("Keep-Alive", "5"),
+            ("x-mine", "1"),
+            ("TE", "trailers"),
+            ("Upgrade", "h2c"),
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Length", "3"),
+            ("AUTHORIZATION", "Bearer key"),
+            ("X-Agent-Token", "forged"),
+            ("Proxy-Authorization", "p"),
+            ("Expect", "100-continue"),
+            ("mcp-session-id", "s"),
+            ("Accept", "a, b"),
+            ("accept", "c"),
+            ("X-New-Thing", ""),
+        ]);
+        let crossing = "mcp-session-id: s\r\nAccept: a, b\r\naccept: c\r\nX-New-Thing: \r\n";
+        assert_eq!(text(to_upstream(&headers)), crossing);
+    }
+
+    #[test]
+    fn answers_keep_their_length_and_their_reason() {
+        let headers = headers(&[
+            ("Connection", "close"),
+            ("content-length", "3"),
+            ("WWW-Authenticate", "Bearer"),
+            ("Transfer-Encoding", "chunked"),
+        ]);
+        assert_eq!(
+            text(to_agent(207, "So So", &headers)),
+            "HTTP/1.1 207 So So\r\ncontent-length: 3\r\nWWW-Authenticate: Bearer\r\n"
+        );
+    }
+
+    #[test]
+    fn requests_go_to_the_upstreams_path_with_its_credential() {
+        let request = Request {
+            method: "POST".into(),
+            target: "/up/mcp?a=b".into(),
+            body: None,
+            is_json: true,
+            expects_continue: false,
+            is_old: false,
+            keep_alive: true,
+            crossing: b"A: b\r\n".to_vec(),
+        };
+        let token = Token::new("t");
+        let head = |path, token, is_identity, body| {
+            let to = Endpoint::loopback(9, path);
+            text(request_head(&request, &to, token, is_identity, body))
+        };
+        assert_eq!(
+            head("/mcp", Some(&token), true, Some(Framing::Length(2))),
+            "POST /mcp?a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nAuthorization: Bearer t\r\nX-Agent-Token: t\r\nA: b\r\nContent-Length: 2\r\n\r\n"
+        );
+        assert_eq!(
+            head("/x?y=z", Some(&token), false, Some(Framing::CHUNKED)),
+            "POST /x?y=z&a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nAuthorization: Bearer t\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        assert_eq!(
+            head("/", None, true, None),
+            "POST /?a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\n\r\n"
+        );
+    }
+}

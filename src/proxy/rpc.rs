@@ -126,3 +126,29 @@ impl<'de> Visitor<'de> for AKey {
         Ok(Key(Cow::Owned(key.to_owned())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stores_nothing_may_be_sent_twice() {
+        for (body, harmless) in [
+            (r#"{"id":1,"method":"initialize"}"#, true),
+            (r#"{"id":1,"method":"ping"}"#, true),
+            (r#"{"id":1,"method":"tools/list"}"#, true),
+            (r#"{"id":1,"method":"resources/templates/list"}"#, true),
+            (r#"{"method":"notifications/cancelled"}"#, true),
+            (r#"[{"method":"ping"},{"method":"tools/list"}]"#, true),
+            (r#"[{"method":"ping"},{"method":"tools/call"}]"#, false),
+            (r#"{"id":1,"method":"tools/call"}"#, false),
+            (r#"{"id":1,"method":"ping","method":"tools/call"}"#, false),
+            (r#"{"id":1,"method":"sampling/createMessage"}"#, false),
+            (r#"{"id":1,"result":{}}"#, false),
+            ("[]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_harmless(body.as_bytes()), harmless, "{body}");
+        }
+    }
+}

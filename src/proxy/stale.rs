@@ -98,3 +98,77 @@ fn event_data(event: &[u8]) -> Vec<u8> {
         .collect();
     data.join(&b'\n')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(text: &str) -> String {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":9,"result":{{"content":[{{"type":"text","text":"{text}"}}],"structuredContent":{{"result":"{text}"}},"isError":false}}}}"#
+        )
+    }
+
+    #[test]
+    fn only_the_whole_text_of_the_only_answer_counts() {
+        let (stale, fine) = (result(TEXT), result("fine"));
+        let quoted = result(&format!("bob wrote: {TEXT}"));
+        let error =
+            r#"{"jsonrpc":"2.0","id":9,"error":{"code":-32600,"message":"stale or unknown"}}"#;
+        for (json, verdict) in [
+            (stale.as_str(), Verdict::Stale),
+            (&fine, Verdict::Fine),
+            (&quoted, Verdict::Fine),
+            (error, Verdict::Fine),
+            (&format!("[{stale},{stale}]"), Verdict::Stale),
+            // One of them was executed.
+            (&format!("[{stale},{fine}]"), Verdict::Fine),
+            ("stale or unknown", Verdict::Fine),
+            ("", Verdict::Fine),
+        ] {
+            assert_eq!(
+                judge(Content::Json, json.as_bytes(), true),
+                verdict,
+                "{json}"
+            );
+            let events = format!("event: message\r\ndata: {json}\r\n\r\n");
+            assert_eq!(
+                judge(Content::Events, events.as_bytes(), false),
+                verdict,
+                "{events}"
+            );
+            assert_eq!(judge(Content::Other, json.as_bytes(), true), Verdict::Fine);
+        }
+    }
+
+    #[test]
+    fn an_event_is_held_until_it_is_whole_and_no_longer() {
+        for end in ["\n", "\r\n", "\r"] {
+            let event = format!("id: 1{end}data: {}{end}{end}", result(TEXT));
+            let whole = event.len() - end.len() + 1;
+            for length in 0..=event.len() {
+                let verdict = judge(Content::Events, &event.as_bytes()[..length], false);
+                let expected = if length < whole {
+                    Verdict::Open
+                } else {
+                    Verdict::Stale
+                };
+                assert_eq!(verdict, expected, "{length} of {event:?}");
+            }
+        }
+        let progress = "data: {\"method\":\"notifications/progress\"}\n\ndata: ";
+        assert_eq!(
+            judge(Content::Events, progress.as_bytes(), false),
+            Verdict::Fine
+        );
+        assert_eq!(judge(Content::Events, b": ping\n\n", false), Verdict::Fine);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_stale_is_let_go() {
+        for content in [Content::Json, Content::Events] {
+            assert_eq!(judge(content, &[b'x'; LONGEST - 1], false), Verdict::Open);
+            assert_eq!(judge(content, &[b'x'; LONGEST], false), Verdict::Fine);
+        }
+    }
+}

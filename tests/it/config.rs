@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use wrapper::config::{self, Config, Error, Layer};
 use wrapper::paths::Env;
 use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
+use wrapper::types::identity::AgentName;
 use wrapper::types::options::{AgentOptions, Options};
 
 /// A user: a home with a configuration, a directory they are in, variables.
@@ -103,7 +105,7 @@ fn without_a_file_there_are_three_agents() {
     );
     assert!(config.hub.autostart && config.warnings.is_empty());
     assert_eq!(config.mcp.server_name.as_str(), "agentchattr");
-    let names: Vec<&str> = config.agents().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = config.agents().map(AgentName::as_str).collect();
     assert_eq!(names, ["claude", "codex", "gemini"]);
     assert_eq!(config.origin("server.port"), Some(&Layer::BuiltIn));
 
@@ -506,4 +508,124 @@ fn an_agent_that_is_none_is_told_with_the_nearest() {
     no agent `x`
     hint: agents here: claude, codex, gemini
     "#);
+}
+
+/// Runs the real binary: its exit code, what it says, and what it complains.
+fn wrapper(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_wrapper"))
+        .args(args)
+        .env_remove("COLUMNS")
+        .output()
+        .expect("started");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn help_is_a_pleasure() {
+    let (code, help, complaint) = wrapper(&["--help"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(help, @r#"
+    Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
+
+      wrapper <agent> [options] [-- ARGS…]    run claude, codex or gemini here
+      wrapper demo                            the whole loop, with a built-in agent
+      wrapper serve                           the chat hub, in the foreground
+      wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
+      wrapper read [--channel C] [-n N] [-f]  read the chat
+      wrapper who                             who is online
+
+    A launch:
+      --label TEXT             the name shown in the chat
+      --cwd DIR                where the agent runs
+      --restart WHEN           never, on-crash (the default) or always; --no-restart
+      --offline                without a hub
+      --dry-run                show what would be set, written and run; do nothing
+    Every verb:
+      --config FILE            in place of ~/.config/wrapper/config.toml
+      --port N, --mcp-http-port N, --mcp-sse-port N
+      --data-dir DIR, --upload-dir DIR
+      --json                   print one JSON document
+      -h, --help, -V, --version
+
+    What follows `--` goes to the agent untouched.
+    "#);
+    let (code, help, complaint) = wrapper(&["claude", "--help"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(help, @r#"
+    Launch an agent here, in this terminal
+
+    Usage: wrapper <agent> [options] [-- ARGS…]
+
+    Arguments:
+      <AGENT>    A configured agent: claude, codex, gemini …
+      [ARGS]...  Arguments of the agent, untouched
+
+    Options:
+          --label <TEXT>       The name shown in the chat, and the session's title
+          --cwd <DIR>          Where the agent runs [default: `cwd` of its configuration, else here]
+          --restart <WHEN>     When to start the agent again: never, on-crash or always
+          --no-restart         The same as --restart never
+          --offline            Launch without a hub
+          --dry-run            Show what would be set, written and run; do nothing
+          --json               Show it as JSON
+          --config <FILE>      Read FILE in place of the user's configuration
+          --data-dir <DIR>     Where the hub keeps its chat
+          --port <N>           The hub's REST port
+          --mcp-http-port <N>  The hub's MCP port, streamable HTTP
+          --mcp-sse-port <N>   The hub's MCP port, SSE
+          --upload-dir <DIR>   Where the hub keeps uploads
+      -h, --help               Print help
+    "#);
+    let (code, help, complaint) = wrapper(&[]);
+    assert_eq!((code, help.as_str()), (Some(2), ""));
+    assert!(complaint.contains("wrapper <agent>"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let (code, said, complaint) = wrapper(&["claude", "--model", "opus"]);
+    assert_eq!((code, said.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(complaint, @r#"
+    error: unexpected argument '--model' found
+
+      tip: options of the agent go after `--`: wrapper <agent> -- --model
+
+    Usage: wrapper <agent> [options] [-- ARGS…]
+
+    For more information, try '--help'.
+    "#);
+    let (code, _, complaint) = wrapper(&["claude", "--restart", "never", "--no-restart"]);
+    assert_eq!(code, Some(2));
+    assert!(complaint.contains("cannot be used with"), "{complaint}");
+}
+
+#[test]
+fn the_documented_file_may_be_copied_and_every_line_of_it_used() {
+    let text = include_str!("../../config.toml");
+    let copied = User::with(text);
+    assert!(copied.load().warnings.is_empty());
+    for name in ["claude", "codex", "gemini"] {
+        let mut spec = copied.agent(name);
+        let built_in = User::new();
+        spec.cwd = built_in.path("here");
+        if let Some(Inject::SettingsFile { path }) = &mut spec.inject {
+            *path = built_in.path("home/.gemini/settings.json");
+        }
+        assert_eq!(spec, built_in.agent(name));
+    }
+    let (server, agent) = text.split_once("# [agents.reviewer]").expect("an example");
+    for (table, lines) in [("server", server), ("agents.x", agent)] {
+        let examples = lines.lines().filter_map(|line| line.strip_prefix("# "));
+        let examples: Vec<_> = examples.filter(|line| line.contains(" = ")).collect();
+        assert!(!examples.is_empty());
+        for line in examples {
+            let loaded = User::with(&format!("[{table}]\n{line}")).try_load();
+            assert!(loaded.is_ok(), "{line}: {loaded:?}");
+        }
+    }
 }

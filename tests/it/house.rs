@@ -50,11 +50,21 @@ fn imports_point_down() {
             continue;
         };
         for (number, line) in code(&text) {
-            assert!(!line.contains("use crate::{"), "{}:{number}: one `use` a module, so that this test can read it", file.display());
+            assert!(
+                !line.contains("use crate::{"),
+                "{}:{number}: one `use` a module, so that this test can read it",
+                file.display()
+            );
             for used in line.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if used != floor && !may.contains(&"*") && !may.contains(&used.as_str()) {
-                    wrong.push(format!("{}:{number}: `{floor}` may not use `{used}`", file.display()));
+                    wrong.push(format!(
+                        "{}:{number}: `{floor}` may not use `{used}`",
+                        file.display()
+                    ));
                 }
             }
         }
@@ -67,14 +77,20 @@ fn pure_files_are_pure() {
     let mut wrong = Vec::new();
     let mut pure = 0;
     for (file, text) in sources() {
-        let docs = text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("Pure."));
+        let docs = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .any(|line| line.contains("Pure."));
         if !docs && floor(&file) != "types" {
             continue;
         }
         pure += 1;
         for (number, line) in code(&text) {
             for word in IMPURE.iter().filter(|word| line.contains(**word)) {
-                wrong.push(format!("{}:{number}: a pure file has no `{word}`", file.display()));
+                wrong.push(format!(
+                    "{}:{number}: a pure file has no `{word}`",
+                    file.display()
+                ));
             }
         }
     }
@@ -88,7 +104,12 @@ fn files_stay_small() {
         .into_iter()
         .map(|(file, text)| (text.lines().count(), file))
         .filter(|(lines, _)| *lines > 500)
-        .map(|(lines, file)| format!("{}: {lines} lines: what second thing lives there?", file.display()))
+        .map(|(lines, file)| {
+            format!(
+                "{}: {lines} lines: what second thing lives there?",
+                file.display()
+            )
+        })
         .collect();
     assert!(long.is_empty(), "\n{}", long.join("\n"));
 }
@@ -104,18 +125,28 @@ fn sources() -> Vec<(PathBuf, String)> {
                 dirs.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file");
-                found.push((path.strip_prefix(&root).expect("below src").to_owned(), text));
+                found.push((
+                    path.strip_prefix(&root).expect("below src").to_owned(),
+                    text,
+                ));
             }
         }
     }
-    assert!(found.len() > 20, "the scan found only {} files", found.len());
+    assert!(
+        found.len() > 20,
+        "the scan found only {} files",
+        found.len()
+    );
     found
 }
 
 /// The folder or file at the top of `src` that a file belongs to.
 fn floor(file: &Path) -> String {
     let first = file.components().next().expect("a component").as_os_str();
-    Path::new(first).with_extension("").to_string_lossy().into_owned()
+    Path::new(first)
+        .with_extension("")
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Numbered lines of code: no comments, and nothing from the tests on.

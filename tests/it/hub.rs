@@ -70,6 +70,7 @@ async fn an_instance_registers_beats_and_leaves() {
         .expect("registered");
     assert_eq!(first.identity.name.as_str(), "claude");
     assert_eq!((first.label.as_str(), first.slot), ("My Claude", 1));
+    assert_eq!(first.mcp_port, Some(hub.mcp_port));
     let second = client.register(&base, None, None, Some(&human)).await;
     let second = second.expect("registered");
     assert_eq!(second.identity.name.as_str(), "claude-2");
@@ -746,11 +747,9 @@ async fn two_hubs_never_share_a_directory_or_a_port() {
         idle_exit: None,
     };
     let bound = hub::bind("localhost", 0, 0).expect("two ports");
-    let second = soon(
-        "a refusal",
-        hub::serve(bound, settings, tokio_util::sync::CancellationToken::new()),
-    );
-    let error = second.await.expect_err("the directory is taken");
+    let error = hub::open(bound, settings)
+        .err()
+        .expect("the directory is taken");
     assert!(
         error
             .to_string()
@@ -1070,6 +1069,11 @@ async fn tools_answer_as_agentchattrs_do() {
             "Error: text has control characters",
         ),
         (
+            "chat_send",
+            json!({"message": "x", "choices": ["\u{1b}[2J"]}),
+            "Error: text has control characters",
+        ),
+        (
             "chat_read",
             json!({"job_id": 4}),
             "Error: job #4 not found.",
@@ -1213,6 +1217,11 @@ async fn any_mcp_client_gets_along() {
             "[]",
             400,
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}"#,
+        ),
+        (
+            "{\"id\":7}",
+            200,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"Invalid Request"}}"#,
         ),
         (
             "5",

@@ -1,1 +1,428 @@
-//! to be written
+//! What agents are told, and what is put back.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wrapper::config;
+use wrapper::inject::{Applied, InjectPlan, plan, undo_journal};
+use wrapper::paths::Env;
+use wrapper::types::agent::AgentSpec;
+use wrapper::types::identity::Token;
+use wrapper::types::options::{AgentOptions, Options};
+use wrapper::types::server::{Key, Server};
+use wrapper::types::upstream::Endpoint;
+
+use crate::support::eventually;
+
+/// A user with gemini's settings, and the sessions they start.
+struct User {
+    dir: TempDir,
+}
+
+const SETTINGS: &str = "{\n    \"theme\": \"dark\",  \"list\": [1, 2.50],\n    \"mcpServers\": {\n        \"mine\": {\"url\": \"x\"}\n    }\n}\n";
+
+impl User {
+    fn new() -> Self {
+        let user = Self {
+            dir: tempfile::tempdir().expect("a directory"),
+        };
+        fs::create_dir_all(user.path("sessions")).expect("made");
+        user
+    }
+
+    fn with(settings: &str) -> Self {
+        let user = Self::new();
+        fs::create_dir_all(user.path("home/.gemini")).expect("made");
+        user.write(settings);
+        user
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.path("home/.gemini/settings.json")
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.settings(), text).expect("written");
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.settings()).expect("settings")
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text()).expect("JSON")
+    }
+
+    /// What the agent would find under our name.
+    fn entry(&self) -> Option<Value> {
+        self.json().pointer("/mcpServers/agentchattr").cloned()
+    }
+
+    fn session(&self, id: &str) -> PathBuf {
+        session(self.dir.path(), id)
+    }
+
+    fn start(&self, id: &str) -> Applied {
+        let session = self.session(id);
+        gemini(self.dir.path(), &session)
+            .apply(&session)
+            .expect("applied")
+    }
+
+    /// A session in a process of its own, killed while it runs.
+    fn start_and_kill(&self, id: &str) {
+        let before = self.text();
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "inject::a_session_that_waits_for_its_end"])
+            .env("WAITING_SESSION", self.dir.path())
+            .env("WAITING_SESSION_ID", id)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("started");
+        let session = self.session(id);
+        eventually("the session is there", || {
+            let journal = session.join("undo.json").exists();
+            (journal && (self.text() != before || self.entry().is_some())).then_some(())
+        });
+        assert!(!undo_journal(&session).expect("read"), "it is alive");
+        assert!(self.entry().is_some());
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+    }
+}
+
+fn session(root: &Path, id: &str) -> PathBuf {
+    let dir = root.join("sessions").join(id);
+    fs::create_dir_all(&dir).expect("made");
+    dir
+}
+
+fn agent(root: &Path, name: &str) -> AgentSpec {
+    let env = Env::from([("HOME".into(), root.join("home").into())]);
+    config::load(&env, root, &Options::default())
+        .and_then(|config| config.agent(name, &AgentOptions::default()))
+        .expect("an agent")
+}
+
+fn gemini(root: &Path, session: &Path) -> InjectPlan {
+    let server = Server {
+        name: "agentchattr".parse().expect("a name"),
+        url: Endpoint::loopback(4711, "/agentchattr/mcp"),
+        key: Key::Env(Token::new("sesame")),
+    };
+    plan(&agent(root, "gemini"), &server, session).expect("a plan")
+}
+
+/// No test by itself: what [`User::start_and_kill`] runs.
+#[test]
+fn a_session_that_waits_for_its_end() {
+    let Some(root) = std::env::var_os("WAITING_SESSION").map(PathBuf::from) else {
+        return;
+    };
+    let id = std::env::var("WAITING_SESSION_ID").expect("an id");
+    let session = session(&root, &id);
+    let _applied = gemini(&root, &session).apply(&session).expect("applied");
+    let _ = std::io::read_to_string(std::io::stdin());
+}
+
+#[test]
+fn a_file_is_restored_byte_for_byte() {
+    for text in [
+        SETTINGS,
+        "{}",
+        "{ }\n\n",
+        r#"{"mcpServers":{}}"#,
+        "\t{\"a\":1e5}",
+    ] {
+        let user = User::with(text);
+        fs::set_permissions(user.settings(), fs::Permissions::from_mode(0o640)).expect("set");
+        let applied = user.start("a");
+        assert_eq!(
+            user.entry().expect("an entry")["headers"]["Authorization"],
+            "Bearer ${WRAPPER_MCP_KEY}"
+        );
+        assert!(!user.text().contains("sesame"));
+        let mode = |path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!(mode(user.settings()), 0o640);
+        assert_eq!(mode(user.path("sessions/a/undo.json")), 0o600);
+        drop(applied);
+        assert_eq!(user.text(), text);
+        assert_eq!(mode(user.settings()), 0o640);
+        assert_eq!(fs::read_dir(user.session("a")).expect("listed").count(), 0);
+        let beside = fs::read_dir(user.path("home/.gemini")).expect("listed");
+        assert_eq!(beside.count(), 1, "no temporary file is left");
+    }
+}
+
+#[test]
+fn all_but_the_entry_stays_as_it_was_written() {
+    let user = User::with(SETTINGS);
+    let _applied = user.start("a");
+    insta::assert_snapshot!(user.text(), @r#"
+    {
+        "theme": "dark",  "list": [1, 2.50],
+        "mcpServers": {
+            "mine": {"url": "x"},
+            "agentchattr": {
+                "httpUrl": "${WRAPPER_MCP_URL}/agentchattr/mcp",
+                "headers": {
+                    "Authorization": "Bearer ${WRAPPER_MCP_KEY}"
+                },
+                "trust": true
+            }
+        }
+    }
+    "#);
+}
+
+#[test]
+fn edits_in_between_survive() {
+    let user = User::with(SETTINGS);
+    let applied = user.start("a");
+    user.write(&user.text().replace("dark", "light"));
+    drop(applied);
+    assert_eq!(user.text(), SETTINGS.replace("dark", "light"));
+
+    // As agents do: the whole file anew, in another order.
+    let applied = user.start("a");
+    let mut json = user.json();
+    json["mcpServers"]["another"] = json!({ "url": "y" });
+    json["mcpServers"]["agentchattr"] = {
+        let entry = json["mcpServers"]["agentchattr"].as_object().expect("it");
+        entry.clone().into_iter().rev().collect()
+    };
+    user.write(&json.to_string());
+    drop(applied);
+    let servers = &user.json()["mcpServers"];
+    assert_eq!(
+        servers,
+        &json!({ "mine": { "url": "x" }, "another": { "url": "y" } })
+    );
+}
+
+#[test]
+fn an_entry_that_is_no_longer_ours_stays() {
+    let user = User::with(SETTINGS);
+    let applied = user.start("a");
+    let theirs = user.text().replace("\"trust\": true", "\"trust\": false");
+    user.write(&theirs);
+    drop(applied);
+    assert_eq!(user.text(), theirs);
+}
+
+#[test]
+fn an_entry_of_the_users_own_comes_back() {
+    let text = SETTINGS.replace("mine", "agentchattr");
+    let user = User::with(&text);
+    let applied = user.start("a");
+    assert_eq!(user.entry().expect("ours")["trust"], true);
+    user.write(&user.text().replace("dark", "light"));
+    drop(applied);
+    assert_eq!(user.text(), text.replace("dark", "light"));
+}
+
+#[test]
+fn an_entry_that_stands_there_for_good_is_left_there() {
+    let user = User::with(SETTINGS);
+    let applied = user.start("a");
+    let ours = user.text();
+    drop(applied);
+    user.write(&ours);
+    drop(user.start("a"));
+    assert_eq!(user.text(), ours);
+}
+
+#[test]
+fn a_file_and_its_directories_are_made_and_go_again() {
+    let user = User::new();
+    let applied = user.start("a");
+    assert!(user.entry().is_some());
+    drop(applied);
+    assert!(!user.path("home").exists());
+
+    let applied = user.start("a");
+    fs::write(user.path("home/.gemini/other"), "x").expect("written");
+    user.write(&user.text().replace('\n', " "));
+    drop(applied);
+    assert!(!user.settings().exists() && user.path("home/.gemini/other").exists());
+
+    let applied = user.start("a");
+    user.write(&user.text().replacen('{', "{\"theme\": 1, ", 1));
+    drop(applied);
+    assert_eq!(user.json(), json!({ "theme": 1 }));
+}
+
+#[test]
+fn what_does_not_parse_is_left_alone() {
+    for (text, why) in [
+        (
+            "{\n  // mine\n  \"a\": 1\n}",
+            "key must be a string at line 2",
+        ),
+        ("{\"a\": 1,}", "trailing comma at line 1"),
+        ("[]", "expected an object at line 1"),
+        (
+            "{\"mcpServers\": null}",
+            "`mcpServers` is no object at line 1",
+        ),
+    ] {
+        let user = User::with(text);
+        let session = user.session("a");
+        let error = gemini(user.dir.path(), &session)
+            .apply(&session)
+            .expect_err(text);
+        assert_eq!(
+            format!("{error:#}"),
+            format!(
+                "cannot merge {}: {why}: the file was left as it was",
+                fs::canonicalize(user.settings()).expect("there").display()
+            )
+        );
+        assert_eq!(user.text(), text);
+        assert_eq!(fs::read_dir(&session).expect("listed").count(), 0);
+    }
+}
+
+#[test]
+fn a_file_that_was_broken_meanwhile_is_left_alone() {
+    let user = User::with(SETTINGS);
+    let applied = user.start("a");
+    let broken = format!("{} oops", user.text());
+    user.write(&broken);
+    drop(applied);
+    assert_eq!(user.text(), broken);
+    fs::remove_file(user.settings()).expect("removed");
+    let user = User::with(SETTINGS);
+    let applied = user.start("a");
+    fs::remove_file(user.settings()).expect("removed");
+    drop(applied);
+    assert!(!user.settings().exists());
+}
+
+#[test]
+fn links_are_followed_and_stay() {
+    let user = User::with(SETTINGS);
+    fs::rename(user.settings(), user.path("dotfile")).expect("moved");
+    symlink("../../dotfile", user.settings()).expect("linked");
+    let applied = user.start("a");
+    assert!(user.entry().is_some());
+    drop(applied);
+    assert!(user.settings().is_symlink());
+    assert_eq!(
+        fs::read_to_string(user.path("dotfile")).expect("there"),
+        SETTINGS
+    );
+
+    fs::remove_file(user.path("dotfile")).expect("removed");
+    let session = user.session("a");
+    let error = gemini(user.dir.path(), &session).apply(&session);
+    assert!(error.is_err(), "a link to nowhere is not followed");
+    assert!(user.settings().is_symlink() && !user.path("dotfile").exists());
+}
+
+#[test]
+fn the_last_of_two_sessions_restores_the_file() {
+    for first_goes_first in [true, false] {
+        for edited in [false, true] {
+            let user = User::with(SETTINGS);
+            let (a, b) = (user.start("a"), user.start("b"));
+            if edited {
+                user.write(&user.text().replace("dark", "light"));
+            }
+            let (first, last) = if first_goes_first { (a, b) } else { (b, a) };
+            drop(first);
+            assert!(user.entry().is_some(), "one session is there still");
+            drop(last);
+            let theme = if edited { "light" } else { "dark" };
+            assert_eq!(user.text(), SETTINGS.replace("dark", theme));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_two_sessions_made_goes_with_the_last() {
+    for first_goes_first in [true, false] {
+        let user = User::new();
+        let (a, b) = (user.start("a"), user.start("b"));
+        let (first, last) = if first_goes_first { (a, b) } else { (b, a) };
+        drop(first);
+        assert!(user.entry().is_some());
+        drop(last);
+        assert!(!user.path("home").exists());
+    }
+}
+
+#[test]
+fn the_next_start_puts_back_what_a_killed_session_left() {
+    let user = User::with(SETTINGS);
+    user.start_and_kill("a");
+    assert!(user.entry().is_some(), "nobody put it back yet");
+    user.write(&user.text().replace("dark", "light"));
+    assert!(undo_journal(&user.session("a")).expect("undone"));
+    assert_eq!(user.text(), SETTINGS.replace("dark", "light"));
+    assert!(undo_journal(&user.session("a")).expect("nothing to do"));
+}
+
+#[test]
+fn a_killed_session_does_not_take_the_entry_from_a_living_one() {
+    let user = User::with(SETTINGS);
+    user.start_and_kill("a");
+    let b = user.start("b");
+    assert!(undo_journal(&user.session("a")).expect("undone"));
+    assert!(user.entry().is_some(), "b is there still");
+    drop(b);
+    assert_eq!(user.text(), SETTINGS);
+}
+
+#[test]
+fn a_living_session_does_not_wait_for_a_killed_one() {
+    let user = User::with(SETTINGS);
+    let b = user.start("b");
+    user.start_and_kill("a");
+    drop(b);
+    assert_eq!(user.text(), SETTINGS);
+    assert!(undo_journal(&user.session("a")).expect("undone"));
+    assert_eq!(user.text(), SETTINGS);
+}
+
+#[test]
+fn a_journal_is_there_before_the_first_change() {
+    let user = User::with(SETTINGS);
+    let session = user.session("a");
+    let plan = gemini(user.dir.path(), &session);
+    fs::create_dir(session.join("undo.json")).expect("in the way");
+    assert!(plan.apply(&session).is_err());
+    assert_eq!(user.text(), SETTINGS);
+}
+
+#[test]
+fn files_of_ours_are_private_and_go() {
+    let user = User::new();
+    let session = user.session("a");
+    let server = |token: &str| Server {
+        name: "agentchattr".parse().expect("a name"),
+        url: Endpoint::loopback(8200, "/mcp"),
+        key: Key::Literal(Token::new(token)),
+    };
+    let mut spec = agent(user.dir.path(), "claude");
+    spec.inject = Some(wrapper::types::agent::Inject::Flag { flag: "-m".into() });
+    let planned = |token| plan(&spec, &server(token), &session).expect("a plan");
+    let applied = planned("one").apply(&session).expect("applied");
+    let file = session.join("mcp.json");
+    assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600);
+    let text = || fs::read_to_string(&file).expect("text");
+    assert!(text().contains("Bearer one"));
+    planned("two").write_owned().expect("written anew");
+    assert!(text().contains("Bearer two"));
+    drop(applied);
+    assert!(!file.exists());
+}

@@ -1,1 +1,683 @@
-//! to be written
+//! A tool call through the proxy: real clients, a real upstream, and what
+//! breaks between them.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rmcp::ServiceExt;
+use rmcp::model::CallToolRequestParams;
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use wrapper::proxy::{self, Patience, Settings};
+use wrapper::types::identity::{Identity, Token};
+use wrapper::types::upstream::{self, Endpoint, Live, TokenSource};
+
+use crate::support::soon;
+use crate::support::upstream::{Refusal, Upstream};
+
+const KEY: &str = "the-key";
+const SHORT: Duration = Duration::from_millis(50);
+
+/// A proxy in front of an upstream.
+struct Rig {
+    upstream: Upstream,
+    port: u16,
+    live: watch::Sender<Live>,
+    stale: Arc<Notify>,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+fn identity(name: &str, token: &str) -> Arc<Identity> {
+    let name = name.parse().expect("a name");
+    Arc::new(Identity {
+        name,
+        token: Token::new(token),
+    })
+}
+
+impl Rig {
+    async fn new() -> Self {
+        Self::patient(Patience::default()).await
+    }
+
+    async fn patient(patience: Patience) -> Self {
+        let upstream = Upstream::start(0).await;
+        let listener = proxy::bind().expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = |token| {
+            let endpoint = Endpoint::loopback(upstream.port, "/mcp");
+            Arc::new(upstream::Upstream { endpoint, token })
+        };
+        let name = |name: &str| name.parse().expect("a name");
+        let live = watch::Sender::new(Live {
+            identity: Some(identity("claude", "token-1")),
+            upstreams: Arc::new(
+                [
+                    (name("hub"), server(TokenSource::Identity)),
+                    (name("open"), server(TokenSource::None)),
+                ]
+                .into(),
+            ),
+        });
+        let (stale, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let settings = Settings {
+            key: Token::new(KEY),
+            live: live.subscribe(),
+            stale: Arc::clone(&stale),
+            patience,
+        };
+        let task = tokio::spawn(proxy::serve(listener, settings, stop.clone()));
+        Self {
+            upstream,
+            port,
+            live,
+            stale,
+            stop,
+            task,
+        }
+    }
+
+    fn renew(&self, name: &str, token: &str) {
+        self.live
+            .send_modify(|live| live.identity = Some(identity(name, token)));
+    }
+
+    async fn raw(&self) -> Raw {
+        Raw::connect(self.port).await
+    }
+
+    /// The head of a request that the gate lets in.
+    fn head(&self, line: &str, more: &str) -> String {
+        let port = self.port;
+        format!(
+            "{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {KEY}\r\n{more}\r\n"
+        )
+    }
+
+    fn post(&self, message: &Value) -> String {
+        let body = message.to_string();
+        let more = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        self.head("POST /hub/mcp", &more) + &body
+    }
+
+    fn call(&self, tool: &str) -> String {
+        let params = json!({ "name": tool, "arguments": { "sender": "me", "message": "hi" } });
+        self.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }))
+    }
+}
+
+/// A client that says exactly what it is told.
+struct Raw {
+    io: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Raw {
+    async fn connect(port: u16) -> Self {
+        let io = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        let (io, heard) = (io.expect("a connection"), Vec::new());
+        Self { io, heard }
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.io.write_all(text.as_bytes()).await.expect("sent");
+    }
+
+    /// Reads until `end` has come; returns all up to there.
+    async fn until(&mut self, end: &str) -> String {
+        let what = format!("{end:?}");
+        soon(&what, async {
+            loop {
+                if let Some(at) = memchr::memmem::find(&self.heard, end.as_bytes()) {
+                    let heard: Vec<u8> = self.heard.drain(..at + end.len()).collect();
+                    return String::from_utf8(heard).expect("text");
+                }
+                let n = self.io.read_buf(&mut self.heard).await.expect("no reset");
+                assert_ne!(
+                    n,
+                    0,
+                    "ended before {end:?}: {:?}",
+                    String::from_utf8_lossy(&self.heard)
+                );
+            }
+        })
+        .await
+    }
+
+    /// Reads one answer with a length: head and body.
+    async fn answer(&mut self) -> (String, String) {
+        let head = self.until("\r\n\r\n").await;
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length: ")?
+                .parse()
+                .ok()
+        });
+        let length: usize = length.unwrap_or(0);
+        while self.heard.len() < length {
+            let read = soon("a body", self.io.read_buf(&mut self.heard)).await;
+            assert_ne!(read.expect("no reset"), 0, "a short body");
+        }
+        let body = self.heard.drain(..length).collect();
+        (head, String::from_utf8(body).expect("text"))
+    }
+
+    /// Everything until the end.
+    async fn rest(mut self) -> String {
+        let read = soon("the end", self.io.read_to_end(&mut self.heard)).await;
+        read.expect("no reset");
+        String::from_utf8(self.heard).expect("text")
+    }
+}
+
+fn is_done(body: &str) -> bool {
+    body.contains(r#""text":"done""#)
+}
+
+#[tokio::test]
+async fn a_real_client_calls_tools_in_the_name_of_its_instance() {
+    let rig = Rig::new().await;
+    let uri = format!("http://127.0.0.1:{}/hub/mcp", rig.port);
+    let config = StreamableHttpClientTransportConfig::with_uri(uri).auth_header(KEY);
+    let transport = StreamableHttpClientTransport::from_config(config);
+    let client = soon("the client", ().serve(transport))
+        .await
+        .expect("it initializes");
+    let tools = soon("the tools", client.list_all_tools())
+        .await
+        .expect("a list");
+    assert_eq!(tools[0].name, "chat_send");
+    let arguments = json!({ "sender": "someone", "message": "hi" });
+    let params = CallToolRequestParams::new("chat_send")
+        .with_arguments(arguments.as_object().expect("an object").clone());
+    let result = soon("the call", client.call_tool(params))
+        .await
+        .expect("a result");
+    assert_eq!(result.is_error, Some(false));
+    assert_eq!(
+        rig.upstream.calls()[0]["arguments"],
+        json!({ "sender": "claude", "message": "hi" })
+    );
+    let heads = rig.upstream.state.heads.lock().expect("no panic").join("");
+    assert!(heads.contains("X-Agent-Token: token-1\r\n"), "{heads}");
+    assert!(!heads.contains(KEY), "{heads}");
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_renewed_once_and_no_call_fails() {
+    for refusal in [
+        Refusal::Json,
+        Refusal::Events,
+        Refusal::Status(401),
+        Refusal::Status(403),
+        Refusal::Status(409),
+    ] {
+        let rig = Rig::new().await;
+        rig.upstream.refuse_by(refusal);
+        rig.upstream.rotate("token-2");
+        let mut callers = JoinSet::new();
+        for _ in 0..16 {
+            let (mut raw, call) = (rig.raw().await, rig.call("chat_send"));
+            callers.spawn(async move {
+                raw.send(&call).await;
+                raw.answer().await
+            });
+        }
+        soon("the nudge", rig.stale.notified()).await;
+        let mut refused = rig.upstream.state.refused.subscribe();
+        let all = refused.wait_for(|refused| *refused == 16);
+        drop(soon("16 refusals", all).await.expect("counted"));
+        rig.renew("claude-2", "token-2");
+        while let Some(answer) = soon("an answer", callers.join_next()).await {
+            let (head, body) = answer.expect("no panic");
+            assert!(
+                head.starts_with("HTTP/1.1 200 ") && is_done(&body),
+                "{refusal:?}: {head}{body}"
+            );
+        }
+        let calls = rig.upstream.calls();
+        assert_eq!(calls.len(), 16);
+        assert!(
+            calls
+                .iter()
+                .all(|call| call["arguments"]["sender"] == "claude-2"),
+            "{calls:?}"
+        );
+        let nudged_again = tokio::time::timeout(SHORT, rig.stale.notified()).await;
+        assert!(nudged_again.is_err(), "{refusal:?}: a second nudge");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_renewed_is_told_in_words() {
+    let rig = Rig::patient(Patience {
+        renewal: SHORT,
+        ..Patience::default()
+    })
+    .await;
+    rig.upstream.rotate("token-2");
+    for refusal in [Refusal::Json, Refusal::Status(401)] {
+        rig.upstream.refuse_by(refusal);
+        let mut raw = rig.raw().await;
+        raw.send(&rig.call("chat_send")).await;
+        let (head, body) = raw.answer().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(
+            body.contains(r#""isError":true"#) && body.contains("does not know this session"),
+            "{body}"
+        );
+    }
+    assert_eq!(rig.upstream.calls(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn an_upstream_that_comes_back_answers_the_call_that_waits() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    raw.send(&rig.call("chat_send")).await;
+    assert!(is_done(&raw.answer().await.1));
+    let Rig {
+        port,
+        upstream,
+        live: _live,
+        stop: _stop,
+        ..
+    } = rig;
+    let (up_port, state) = (upstream.port, upstream.die().await);
+    let rig_call = |id: u32| {
+        let body = json!({ "id": id, "method": "tools/call", "params": { "name": "chat_send" } })
+            .to_string();
+        format!(
+            "POST /hub/mcp HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let mut other = Raw::connect(port).await;
+    raw.send(&rig_call(2)).await;
+    other.send(&rig_call(3)).await;
+    // Both meet a closed port before it opens again.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let upstream = Upstream::resume(up_port, state).await;
+    assert!(is_done(&raw.answer().await.1));
+    assert!(is_done(&other.answer().await.1));
+    assert_eq!(upstream.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn an_upstream_that_stays_away_is_named() {
+    let rig = Rig::patient(Patience {
+        away: SHORT,
+        ..Patience::default()
+    })
+    .await;
+    let (mut raw, call) = (rig.raw().await, rig.call("chat_send"));
+    let list = rig.post(&json!({ "id": "x", "method": "tools/list" }));
+    let at = format!("http://127.0.0.1:{}/mcp", rig.upstream.port);
+    rig.upstream.die().await;
+    raw.send(&call).await;
+    let (head, body) = raw.answer().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        body.contains(r#""isError":true"#) && body.contains(&at) && body.contains("refused"),
+        "{body}"
+    );
+    raw.send(&list).await;
+    let (_, body) = raw.answer().await;
+    assert!(body.contains(r#""id":"x","error""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_waiting_connection_that_died_is_replaced() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    let call = rig.call("chat_send");
+    raw.send(&call).await;
+    assert!(is_done(&raw.answer().await.1));
+    let (port, state) = (rig.upstream.port, rig.upstream.die().await);
+    let upstream = Upstream::resume(port, state).await;
+    raw.send(&call).await;
+    assert!(is_done(&raw.answer().await.1));
+    assert_eq!(upstream.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_lost_call_is_never_made_again_but_a_lost_list_is() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    raw.send(&rig.call("lost")).await;
+    let (head, body) = raw.answer().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        body.contains(r#""isError":true"#) && body.contains("may or may not"),
+        "{body}"
+    );
+    assert_eq!(rig.upstream.calls().len(), 1);
+
+    rig.upstream.state.lose_next.store(true, Ordering::Relaxed);
+    raw.send(&rig.post(&json!({ "id": 2, "method": "tools/list" })))
+        .await;
+    let (_, body) = raw.answer().await;
+    assert!(body.contains("chat_send"), "{body}");
+
+    rig.upstream.state.lose_next.store(true, Ordering::Relaxed);
+    raw.send(&rig.post(&json!({ "id": 3, "method": "prompts/get" })))
+        .await;
+    let (_, body) = raw.answer().await;
+    assert!(
+        body.contains(r#""id":3,"error""#) && body.contains("may or may not"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn strangers_are_refused() {
+    let rig = Rig::new().await;
+    let (host, key) = (
+        format!("Host: 127.0.0.1:{}\r\n", rig.port),
+        format!("Authorization: Bearer {KEY}\r\n"),
+    );
+    for headers in [
+        host.clone(),
+        format!("{host}Authorization: Bearer wrong\r\n"),
+        key.clone(),
+        format!("Host: evil.example:{}\r\n{key}", rig.port),
+        format!("{host}{key}Origin: http://127.0.0.1:{}\r\n", rig.port),
+    ] {
+        let mut raw = rig.raw().await;
+        // Its body may still be on the way: the refusal must not be lost.
+        raw.send(&format!(
+            "POST /hub/mcp HTTP/1.1\r\n{headers}Content-Length: 9\r\n\r\n"
+        ))
+        .await;
+        let heard = raw.rest().await;
+        assert!(heard.starts_with("HTTP/1.1 403 "), "{headers}: {heard}");
+    }
+    assert_eq!(*rig.upstream.state.open.borrow(), 0);
+}
+
+#[tokio::test]
+async fn strangers_cannot_keep_the_agent_out() {
+    let rig = Rig::new().await;
+    let mut strangers = Vec::new();
+    for _ in 0..300 {
+        strangers.push(rig.raw().await);
+    }
+    let mut raw = rig.raw().await;
+    raw.send(&rig.call("chat_send")).await;
+    assert!(is_done(&raw.answer().await.1));
+    let eldest = strangers.remove(0);
+    assert_eq!(eldest.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_given_up() {
+    let rig = Rig::patient(Patience {
+        head: SHORT,
+        ..Patience::default()
+    })
+    .await;
+    let silent = rig.raw().await;
+    let mut slow = rig.raw().await;
+    slow.send("POST /hub/mcp HTTP/1.1\r\nHost: ").await;
+    assert_eq!(silent.rest().await, "");
+    assert_eq!(slow.rest().await, "");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    let body = r#"{"id":1,"method":"initialize"}"#;
+    let head = rig.head(
+        "POST /nobody/mcp",
+        &format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        ),
+    );
+    raw.send(&(head + body)).await;
+    let (head, body) = raw.answer().await;
+    assert!(
+        head.starts_with("HTTP/1.1 200 ") && body.contains("no MCP server `nobody`"),
+        "{head}{body}"
+    );
+    for (line, status) in [
+        ("GET /nobody/mcp", 405),
+        ("GET /hub/sse", 404),
+        ("GET /", 404),
+    ] {
+        let mut raw = rig.raw().await;
+        raw.send(&rig.head(line, "")).await;
+        let (head, _) = raw.answer().await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{line}: {head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_send_a_request_arrives_as_one() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    let call = rig.call("chat_send");
+    // Byte by byte, then two at once.
+    for byte in call.bytes() {
+        raw.io.write_all(&[byte]).await.expect("sent");
+    }
+    assert!(is_done(&raw.answer().await.1));
+    raw.send(&(call.clone() + &call)).await;
+    assert!(is_done(&raw.answer().await.1));
+    assert!(is_done(&raw.answer().await.1));
+    // In chunks, with an extension and a trailer.
+    let chunked = rig.head(
+        "POST /hub/mcp?x=y",
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n",
+    );
+    let body = call.split_once("\r\n\r\n").expect("a body").1;
+    let (a, b) = body.split_at(10);
+    let chunks = format!("a;b=c\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\nT: u\r\n\r\n", b.len());
+    raw.send(&(chunked + &chunks + &call)).await;
+    assert!(is_done(&raw.answer().await.1));
+    assert!(is_done(&raw.answer().await.1));
+    let heads = rig.upstream.state.heads.lock().expect("no panic").clone();
+    assert!(
+        heads[3].starts_with("POST /mcp?x=y HTTP/1.1\r\n") && !heads[3].contains("chunked"),
+        "{}",
+        heads[3]
+    );
+    // After a promise to wait.
+    let expect = call.replacen("Content-Type", "Expect: 100-continue\r\nContent-Type", 1);
+    let (head, body) = expect.split_once("\r\n\r\n").expect("a body");
+    raw.send(&format!("{head}\r\n\r\n")).await;
+    assert_eq!(raw.until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send(body).await;
+    assert!(is_done(&raw.answer().await.1));
+    assert!(!rig.upstream.last_head().contains("Expect"));
+    // As the last one.
+    raw.send(&call.replacen("\r\n", "\r\nConnection: close\r\n", 1))
+        .await;
+    let said = raw.rest().await;
+    assert!(
+        is_done(&said) && said.contains("Connection: close\r\n"),
+        "{said}"
+    );
+    assert_eq!(rig.upstream.calls().len(), 7);
+}
+
+#[tokio::test]
+async fn ambiguous_requests_reach_no_upstream() {
+    let rig = Rig::new().await;
+    for lines in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\nContent-Length: 4\r\n",
+        "Content-Length: +3\r\n",
+        "X: a\r\n b\r\n",
+    ] {
+        let mut raw = rig.raw().await;
+        raw.send(&rig.head("POST /hub/mcp", lines)).await;
+        let heard = raw.rest().await;
+        assert!(heard.starts_with("HTTP/1.1 400 "), "{lines}: {heard}");
+    }
+    assert_eq!(*rig.upstream.state.open.borrow(), 0);
+}
+
+#[tokio::test]
+async fn other_methods_and_bodies_cross_as_they_are() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    raw.send(&rig.head("HEAD /open/mcp", "X-New: 1\r\n")).await;
+    let head = raw.until("\r\n\r\n").await;
+    assert!(head.contains("Content-Length: 7\r\n"), "{head}");
+    assert!(rig.upstream.last_head().contains("X-New: 1\r\n"));
+    assert!(!rig.upstream.last_head().contains("uthorization"));
+    // Longer than any buffer, and chunked, on the same connection.
+    let size = 10 << 20;
+    let head = rig.head(
+        "PUT /open/mcp",
+        &format!("Content-Type: octet-stream\r\nContent-Length: {size}\r\n"),
+    );
+    raw.send(&head).await;
+    raw.io.write_all(&vec![b'x'; size]).await.expect("sent");
+    assert!(raw.answer().await.0.starts_with("HTTP/1.1 200 "));
+    assert_eq!(rig.upstream.state.bytes.load(Ordering::Relaxed), size);
+    let head = rig.head("POST /open/mcp", "Transfer-Encoding: chunked\r\n");
+    raw.send(&(head + "3;x\r\nabc\r\n0\r\n\r\n")).await;
+    assert_eq!(raw.answer().await.1, r#"{"raw":15}"#);
+    // A second request in the guise of a body must stay a body.
+    let hidden = "GET /hub/mcp HTTP/1.1\r\n\r\n";
+    let more = format!("Content-Length: {}\r\n", hidden.len());
+    raw.send(&(rig.head("POST /open/mcp", &more) + hidden))
+        .await;
+    assert_eq!(
+        raw.answer().await.1,
+        format!(r#"{{"raw":{}}}"#, hidden.len())
+    );
+}
+
+#[tokio::test]
+async fn every_event_arrives_before_the_next_is_sent() {
+    let rig = Rig::new().await;
+    for (name, request) in [
+        ("POST", rig.call("stream")),
+        ("GET", rig.head("GET /hub/mcp", "")),
+    ] {
+        let mut raw = rig.raw().await;
+        raw.send(&request).await;
+        for i in 1..=3 {
+            rig.upstream.state.steps.add_permits(1);
+            raw.until(&format!("data: {name} {i}\n\n\r\n")).await;
+        }
+        assert_eq!(raw.until("0\r\n\r\n").await, "0\r\n\r\n");
+        raw.send(&rig.call("chat_send")).await;
+        assert!(is_done(&raw.answer().await.1));
+    }
+}
+
+#[tokio::test]
+async fn an_agent_of_old_gets_no_chunks() {
+    let rig = Rig::new().await;
+    rig.upstream.state.steps.add_permits(3);
+    let mut raw = rig.raw().await;
+    raw.send(
+        &rig.head("GET /hub/mcp", "")
+            .replacen("HTTP/1.1", "HTTP/1.0", 1),
+    )
+    .await;
+    let answer = raw.rest().await;
+    assert!(
+        answer.ends_with("\r\n\r\ndata: GET 1\n\ndata: GET 2\n\ndata: GET 3\n\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_hangs_up_ends_its_request() {
+    let rig = Rig::new().await;
+    let mut open = rig.upstream.state.open.subscribe();
+    for request in [rig.head("GET /hub/mcp", ""), rig.call("stream")] {
+        let mut raw = rig.raw().await;
+        raw.send(&request).await;
+        drop(
+            soon("the request", open.wait_for(|open| *open == 1))
+                .await
+                .expect("counted"),
+        );
+        drop(raw);
+        drop(
+            soon("its end", open.wait_for(|open| *open == 0))
+                .await
+                .expect("counted"),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_does_not_look_whole() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    raw.send(&rig.call("cut")).await;
+    raw.until("data: 1\n\n\r\n").await;
+    assert_eq!(raw.rest().await, "");
+    assert_eq!(rig.upstream.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_big_answer_is_held_by_nobody() {
+    let rig = Rig::new().await;
+    let mut raw = rig.raw().await;
+    raw.send(&rig.call("big")).await;
+    raw.until("\r\n\r\n").await;
+    let (mut read, mut ahead) = (raw.heard.len(), 0);
+    let mut room = vec![0; 1 << 16];
+    while read < 100 << 20 {
+        let n = soon("more", raw.io.read(&mut room))
+            .await
+            .expect("no reset");
+        assert_ne!(n, 0, "cut after {read}");
+        read += n;
+        ahead = ahead.max(
+            rig.upstream
+                .state
+                .bytes
+                .load(Ordering::Relaxed)
+                .saturating_sub(read),
+        );
+    }
+    // What the sockets' buffers hold, and a little more.
+    assert!(ahead < 40 << 20, "{ahead} bytes ahead of the reader");
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_streams() {
+    let rig = Rig::patient(Patience {
+        drain: SHORT,
+        ..Patience::default()
+    })
+    .await;
+    let (mut stream, idle) = (rig.raw().await, rig.raw().await);
+    rig.upstream.state.steps.add_permits(1);
+    stream.send(&rig.head("GET /hub/mcp", "")).await;
+    stream.until("GET 1").await;
+    rig.stop.cancel();
+    soon("the end", rig.task)
+        .await
+        .expect("no panic")
+        .expect("no error");
+    assert_eq!(idle.rest().await, "");
+    assert!(!stream.rest().await.contains("0\r\n\r\n"));
+}

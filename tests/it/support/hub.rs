@@ -45,7 +45,10 @@ impl Hub {
             max_hops: 4,
             idle_exit,
         };
-        let served = tokio::spawn(hub::serve(bound, settings, stop.clone()));
+        let served = tokio::spawn(hub::serve(
+            hub::open(bound, settings).expect("a hub"),
+            stop.clone(),
+        ));
         let hub = Self {
             dir,
             rest_port,

@@ -1,6 +1,8 @@
 //! What tests stand on.
 
-pub(crate) mod hub;
+pub(crate) mod hub; // a hub of its own, and its callers
+pub(crate) mod pty; // a terminal around a program
+pub(crate) mod upstream; // an MCP server that misbehaves
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -1,0 +1,289 @@
+//! What a launch would set, write and run: made for the launch, and shown by
+//! `--dry-run`, which registers, writes and starts nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+
+use super::setting::Setting;
+use crate::cli::Run;
+use crate::inject::{self, InjectPlan};
+use crate::paths::{self, Env};
+use crate::report::{self, Failure};
+use crate::session::Job;
+use crate::session::detect::Manifest;
+use crate::terminal::pty::{Launch, SpawnError};
+use crate::types::agent::{AgentSpec, Route};
+use crate::types::exit::Exit;
+use crate::types::identity::{SessionId, Token};
+use crate::types::server::{Key, Server};
+use crate::types::upstream::Endpoint;
+
+/// Where the proxy and the hub stand in a plan that is only shown.
+const NO_PORT: u16 = 0;
+
+/// The agent's program, looked up on the `PATH` that the agent will have; and
+/// the check that its directory exists.
+pub(super) fn program(spec: &AgentSpec, setting: &Setting) -> Result<PathBuf, Failure> {
+    if !spec.cwd.is_dir() {
+        return Err(Failure::new(
+            Exit::Failed,
+            anyhow!(
+                "cannot start `{}` in {}: no such directory",
+                spec.name,
+                spec.cwd.display()
+            ),
+        )
+        .hint("set `--cwd`, or `cwd` of the agent in config.toml"));
+    }
+    let env = environment(spec, &setting.env);
+    let hint = format!(
+        "install it, or set `command` under `[agents.{}]` in config.toml",
+        spec.name
+    );
+    find(&spec.command, paths::var(&env, "PATH"), &spec.cwd).map_err(|(exit, why)| {
+        Failure::new(
+            exit,
+            anyhow!("cannot start `{}`: {why}", spec.command.display()),
+        )
+        .hint(hint)
+    })
+}
+
+/// A command by its path, or the first executable file of its name on `path`.
+fn find(
+    command: &Path,
+    path: Option<&OsString>,
+    cwd: &Path,
+) -> Result<PathBuf, (Exit, &'static str)> {
+    let candidates: Vec<PathBuf> = if command.components().count() > 1 {
+        vec![cwd.join(command)]
+    } else {
+        let path = path.map_or(
+            OsStr::new("/usr/local/bin:/usr/bin:/bin"),
+            OsString::as_os_str,
+        );
+        std::env::split_paths(path)
+            .map(|dir| cwd.join(dir).join(command))
+            .collect()
+    };
+    let mut found = Err((
+        Exit::NotFound,
+        if candidates.len() > 1 {
+            "not found on PATH"
+        } else {
+            "not found"
+        },
+    ));
+    for candidate in candidates {
+        match candidate.metadata() {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {
+                return Ok(candidate);
+            }
+            Ok(_) => found = Err((Exit::CannotRun, "it is no executable file")),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                found = Err((Exit::CannotRun, "permission denied"))
+            }
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// How the agent is told of the hub: by way of the proxy at `port`, or
+/// straight if its mode says so.
+pub(super) fn inject(
+    spec: &AgentSpec,
+    hub: &Endpoint,
+    server: &crate::types::identity::ServerName,
+    port: Option<u16>,
+    key: &Token,
+    token: &Token,
+    dir: &Path,
+) -> anyhow::Result<InjectPlan> {
+    let Some(mode) = &spec.inject else {
+        return Ok(InjectPlan::default());
+    };
+    let server = match mode.route() {
+        Route::Proxy => Server {
+            name: server.clone(),
+            url: Endpoint::loopback(
+                port.context("there is no proxy")?,
+                &format!("/{server}/mcp"),
+            ),
+            key: Key::Env(key.clone()),
+        },
+        Route::Direct => Server {
+            name: server.clone(),
+            url: hub.clone(),
+            key: Key::Literal(token.clone()),
+        },
+    };
+    inject::plan(spec, &server, dir)
+}
+
+/// What is to be run: the agent's own arguments, ours, the user's.
+pub(super) fn job(
+    spec: &AgentSpec,
+    env: &Env,
+    program: &Path,
+    user_args: &[OsString],
+    plan: &InjectPlan,
+    id: &SessionId,
+    name: &str,
+) -> Job {
+    let args = spec
+        .args
+        .iter()
+        .map(OsString::from)
+        .chain(plan.args.iter().cloned())
+        .chain(user_args.iter().cloned())
+        .collect();
+    let mut env = environment(spec, env);
+    for (key, value) in &plan.env {
+        env.insert((*key).into(), value.expose().into());
+    }
+    let context = [
+        ("SESSION_ID", id.to_string()),
+        (
+            "SESSION_TITLE",
+            spec.label.clone().unwrap_or_else(|| name.to_owned()),
+        ),
+    ];
+    for (key, value) in &context {
+        for prefix in spec
+            .session_env_prefix
+            .iter()
+            .map(String::as_str)
+            .chain(["WRAPPER"])
+        {
+            env.insert(format!("{prefix}_{key}").into(), value.into());
+        }
+    }
+    env.insert("WRAPPER_SESSION_NAME".into(), name.into());
+    env.insert("WRAPPER_AGENT".into(), spec.name.as_str().into());
+    Job {
+        launch: Launch {
+            program: program.to_owned(),
+            args,
+            env,
+            cwd: spec.cwd.clone(),
+        },
+        restart: spec.restart,
+        pacing: spec.pacing,
+        manifest: Manifest::of(&stem(&spec.command)),
+    }
+}
+
+/// The caller's environment with what the configuration takes and sets.
+fn environment(spec: &AgentSpec, env: &Env) -> BTreeMap<OsString, OsString> {
+    let mut env = env.clone();
+    for name in &spec.strip_env {
+        env.remove(OsStr::new(name));
+    }
+    env.extend(
+        spec.env
+            .iter()
+            .map(|(key, value)| (key.into(), value.into())),
+    );
+    env
+}
+
+fn stem(command: &Path) -> String {
+    command
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+pub(super) fn spawn_failure(error: SpawnError) -> Failure {
+    let exit = match &error {
+        SpawnError::NotFound(_) => Exit::NotFound,
+        SpawnError::CannotRun(..) => Exit::CannotRun,
+        SpawnError::NoDirectory(_) | SpawnError::Terminal(_) => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}
+
+/// Prints the plan, with what the hub and the system would have given
+/// replaced by what they would be called.
+pub(super) fn show(
+    setting: &Setting,
+    spec: &AgentSpec,
+    program: &Path,
+    args: &Run,
+) -> Result<Exit, Failure> {
+    let dir = paths::state(&setting.env).join("sessions/SESSION");
+    let (key, token) = (Token::new("SESSION-KEY"), Token::new("HUB-TOKEN"));
+    let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
+    let endpoint = Endpoint {
+        host: hub.host.clone(),
+        port: mcp.http_port,
+        path: "/mcp".into(),
+    };
+    let plan = if args.offline {
+        InjectPlan::default()
+    } else {
+        inject(
+            spec,
+            &endpoint,
+            &mcp.server_name,
+            Some(NO_PORT),
+            &key,
+            &token,
+            &dir,
+        )
+        .map_err(|error| Failure::new(Exit::Failed, error))?
+    };
+    let run: Vec<String> = std::iter::once(program.as_os_str())
+        .chain(spec.args.iter().map(OsStr::new))
+        .chain(plan.args.iter().map(OsString::as_os_str))
+        .chain(args.args.iter().map(OsString::as_os_str))
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    let url = (!args.offline).then(|| {
+        Endpoint {
+            host: hub.host.clone(),
+            port: hub.port,
+            path: "/".into(),
+        }
+        .to_string()
+    });
+    let mode = spec.inject.as_ref().map(crate::types::agent::Inject::mode);
+    if args.json {
+        report::line(json!({
+            "agent": spec.name,
+            "label": spec.label,
+            "cwd": spec.cwd,
+            "run": run,
+            "set": spec.env,
+            "unset": spec.strip_env,
+            "hub": url,
+            "inject": {"mode": mode, "plan": plan},
+            "restart": spec.restart,
+        }));
+    } else {
+        report::line(format_args!("run     {}", shell_words::join(&run)));
+        report::line(format_args!("in      {}", spec.cwd.display()));
+        report::line(format_args!("hub     {}", url.as_deref().unwrap_or("none")));
+        for (key, value) in &spec.env {
+            report::line(format_args!("set     {key}={value}"));
+        }
+        for key in spec
+            .strip_env
+            .iter()
+            .filter(|key| setting.env.contains_key(OsStr::new(key)))
+        {
+            report::line(format_args!("unset   {key}"));
+        }
+        report::line(format_args!("inject  {}", mode.unwrap_or("nothing")));
+        report::line(plan);
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,93 @@
+//! What every verb starts from: environment, directory, configuration, and
+//! the hub that they name.
+
+use anyhow::Context;
+
+use crate::config::{self, Config};
+use crate::hub::{self, Client};
+use crate::paths::{self, Env};
+use crate::report::{self, Failure};
+use crate::types::exit::Exit;
+use crate::types::identity::Token;
+use crate::types::options::Options;
+use crate::types::upstream::Endpoint;
+
+pub(super) struct Setting {
+    pub(super) env: Env,
+    pub(super) config: Config,
+}
+
+impl Setting {
+    /// Reads the configuration; warns of what it ignores. A failure ends in
+    /// `exit`.
+    pub(super) fn load(options: &Options, exit: Exit) -> Result<Self, Failure> {
+        let env = paths::env();
+        let cwd = std::env::current_dir()
+            .context("cannot tell the current directory")
+            .map_err(|error| Failure::new(exit, error))?;
+        let config = config::load(&env, &cwd, options).map_err(|error| failure(exit, error))?;
+        for warning in &config.warnings {
+            report::warning(warning);
+        }
+        Ok(Self { env, config })
+    }
+
+    /// A client of the configured hub.
+    pub(super) fn client(&self) -> Client {
+        let hub = &self.config.hub;
+        Client::new(Endpoint {
+            host: hub.host.clone(),
+            port: hub.port,
+            path: "/".into(),
+        })
+    }
+
+    /// The human's token, for the verbs that speak as the human.
+    pub(super) fn human(&self) -> Result<Token, Failure> {
+        hub::human_token(&self.config.hub.data_dir).map_err(|error| {
+            Failure::new(Exit::NotDone, error)
+                .hint("the hub makes it when it starts: `wrapper serve`, or launch an agent")
+        })
+    }
+
+    /// `WRAPPER_LOG`.
+    pub(super) fn log_level(&self) -> Option<&str> {
+        paths::var(&self.env, "WRAPPER_LOG").and_then(|level| level.to_str())
+    }
+}
+
+/// A configuration's error with its hint.
+pub(super) fn failure(exit: Exit, error: config::Error) -> Failure {
+    let hint = error.hint.clone();
+    Failure {
+        hint,
+        ..Failure::new(exit, error)
+    }
+}
+
+/// A hub's error in a verb of the chat, with the way out.
+pub(super) fn hub_failure(error: hub::client::Error) -> Failure {
+    let away = matches!(error, hub::client::Error::Unreachable { .. });
+    let failure = Failure::new(Exit::NotDone, error);
+    if away {
+        failure.hint("start it with `wrapper serve`, or launch an agent")
+    } else {
+        failure
+    }
+}
+
+/// Runs a verb's future on the one thread that each process of ours has.
+pub(super) fn block_on<T>(
+    exit: Exit,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .map_err(|error| Failure::new(exit, error))?;
+    let result = runtime.block_on(future);
+    // A blocking read of a terminal or a name service must not hold the end.
+    runtime.shutdown_background();
+    result
+}

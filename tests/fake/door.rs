@@ -1,0 +1,91 @@
+//! The test door of the session: `fake-agent supervise SOCKET RESTART PROGRAM
+//! [ARGS…]` runs a program as a launch would, without configuration, hub and
+//! proxy. Lines `type TEXT`, `view` and `stop MS` on the socket are commands;
+//! receipts and views come back as JSON lines. SIGTERM stops, as for a launch.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use wrapper::session::{self, Job, Session, detect::Manifest};
+use wrapper::terminal::{DevTty, Headless, Launch, SpawnError, foreground};
+use wrapper::types::agent::{Pacing, Restart};
+use wrapper::types::exit::Exit;
+use wrapper::types::size::TermSize;
+
+pub(crate) async fn run() -> ExitCode {
+    let mut args = std::env::args_os().skip(2);
+    let mut next = || args.next().expect("an argument");
+    let (socket, restart, program) = (next(), next(), next());
+    let stem = std::path::Path::new(&program)
+        .file_stem()
+        .unwrap_or_default();
+    let job = Job {
+        restart: Restart::from_str(&restart.to_string_lossy(), true).expect("a policy"),
+        pacing: Pacing {
+            enter_delay: Duration::from_millis(50),
+            settle: Duration::from_millis(200),
+            echo_timeout: Duration::from_millis(1000),
+        },
+        manifest: Manifest::of(&stem.to_string_lossy()),
+        launch: Launch {
+            program: program.clone().into(),
+            args: args.collect(),
+            env: std::env::vars_os().collect(),
+            cwd: std::env::current_dir().expect("a directory"),
+        },
+    };
+    let (session, mailbox) = session::open();
+    let stop = session.clone();
+    tokio::spawn(async move {
+        let mut term = signal(SignalKind::terminate()).expect("SIGTERM");
+        while term.recv().await.is_some() {
+            stop.stop(Duration::from_millis(400)).await;
+        }
+    });
+    if let Ok(stream) = UnixStream::connect(socket).await {
+        tokio::spawn(serve(stream, session));
+    }
+    let result = if foreground() {
+        let tty = DevTty::open().expect("a terminal");
+        session::supervise(job, tty, mailbox).await
+    } else {
+        let tty = Headless::open(TermSize::default()).expect("a thread");
+        session::supervise(job, tty, mailbox).await
+    };
+    ExitCode::from(match result {
+        Ok(exit) => Exit::Agent(exit).code(),
+        Err(SpawnError::NotFound(_)) => Exit::NotFound.code(),
+        Err(SpawnError::CannotRun(..)) => Exit::CannotRun.code(),
+        Err(_) => Exit::Failed.code(),
+    })
+}
+
+async fn serve(stream: UnixStream, session: Session) {
+    let (read, write) = stream.into_split();
+    let write = std::sync::Arc::new(tokio::sync::Mutex::new(write));
+    let mut lines = BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let (session, write) = (session.clone(), std::sync::Arc::clone(&write));
+        tokio::spawn(async move {
+            let answer = match line.split_once(' ') {
+                Some(("type", text)) => json!(session.type_prompt(text).await),
+                Some(("stop", ms)) => {
+                    let ms = ms.parse().expect("milliseconds");
+                    return session.stop(Duration::from_millis(ms)).await;
+                }
+                _ => json!(session.view().await.rows),
+            };
+            // The test may have gone already.
+            let _ = write
+                .lock()
+                .await
+                .write_all(format!("{answer}\n").as_bytes())
+                .await;
+        });
+    }
+}
