@@ -82,7 +82,11 @@ fn next(request: &Request) -> Result<Answer, &'static str> {
         let later = &turns[at + 1..];
         if let Some(command) = after(text, "run command ") {
             asked = true;
-            if !later.iter().any(|turn| matches!(turn, Turn::Call { .. })) {
+            let declined = later
+                .iter()
+                .any(|turn| matches!(turn, Turn::User(text) if !channels(text).is_empty()));
+            let ran = later.iter().any(|turn| matches!(turn, Turn::Call { .. }));
+            if !ran && !declined {
                 return call(request, later, shell, |tool| run(tool, command.trim()));
             }
         }

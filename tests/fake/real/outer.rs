@@ -46,6 +46,12 @@ impl Outer {
         Ok(())
     }
 
+    /// Pastes text as a user does; Enter is another thing.
+    pub(crate) async fn paste(&self, text: &str) -> Result<()> {
+        self.press(format!("\x1b[200~{text}\x1b[201~").as_bytes())
+            .await
+    }
+
     pub(crate) async fn wait(&mut self) -> Result<AgentExit> {
         Ok(self.process.wait().await?)
     }

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::future::Future;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
@@ -20,6 +21,9 @@ use crate::world::World;
 
 /// How long one step may take, on a machine that has other things to do.
 const DEADLINE: Duration = Duration::from_secs(90);
+
+/// How long a screen takes to be the next one, and to stay it.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Between two looks at what sends no event.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -61,21 +65,35 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
 
 /// The agent's life; returns the hub that runs at the end.
 async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
-    let name = step(agent, "registers", registered(agent, world)).await?;
+    let name = step(agent, "registers", async {
+        tokio::select! {
+            name = registered(agent, world) => name,
+            exit = outer.wait() => bail!("the wrapper ended with {:?}", exit?),
+        }
+    })
+    .await?;
     step(agent, "answers a mention", mention(&name, world, "first")).await?;
     step(agent, "answers after its token was rotated", async {
         world.post(&format!("/api/rotate/{name}")).await?;
         mention(&name, world, "second").await
     })
     .await?;
+    step(
+        agent,
+        "lets no mention approve a command",
+        dialog(&name, world, outer),
+    )
+    .await?;
     let hub = step(agent, "answers after the hub was restarted", async {
         let old = world.end_hub()?;
         until(|| async { Ok(kill(old, None).is_err().then_some(())) }).await?;
         let hub = world
             .verb(&["serve"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .context("cannot start the hub")?;
-        until(|| async { Ok(world.ask(&["who", "--json"]).await.ok()) }).await?;
+        until(|| async { Ok(world.json(&["who", "--json"]).await.ok()) }).await?;
         mention(&name, world, "third").await?;
         Ok(hub)
     })
@@ -113,7 +131,7 @@ fn launch(agent: &str, world: &World, home: &Home) -> Launch {
 async fn registered(agent: &str, world: &World) -> Result<String> {
     until(|| async {
         // Until the launch has started its hub, there is none to ask.
-        let Ok(who) = world.ask(&["who", "--json"]).await else {
+        let Ok(who) = world.json(&["who", "--json"]).await else {
             return Ok(None);
         };
         let all = who.as_array().context("`wrapper who --json` is no array")?;
@@ -127,18 +145,60 @@ async fn registered(agent: &str, world: &World) -> Result<String> {
     .await
 }
 
-/// Writes a word that nobody else knows, and waits until the agent says it.
+/// Has the agent ask for permission to run a command, mentions it meanwhile,
+/// declines, and waits for the answer to the mention.
+async fn dialog(name: &str, world: &World, outer: &Outer) -> Result<()> {
+    const COMMAND: &str = "run command touch approved";
+    const QUESTIONS: [&str; 3] = ["Do you want to", "Would you like to", "Allow execution"];
+    outer.paste(COMMAND).await?;
+    shown(outer, &[COMMAND]).await?;
+    sleep(SETTLED).await;
+    outer.press(b"\r").await?;
+    shown(outer, &QUESTIONS).await?;
+    let word = ask(name, world, "declined").await?;
+    // That nothing happens can only be seen by waiting for it.
+    let early = timeout(3 * SETTLED, answered(name, world, &word)).await;
+    ensure!(early.is_err(), "it answered while a question was open");
+    shown(outer, &QUESTIONS).await?;
+    outer.press(b"\x1b").await?;
+    answered(name, world, &word).await?;
+    let approved = world.dir("project").join("approved").exists();
+    ensure!(!approved, "the command was approved");
+    Ok(())
+}
+
+/// Waits until one of these stands on the screen.
+async fn shown(outer: &Outer, texts: &[&str]) -> Result<()> {
+    until(|| async {
+        let screen = outer.text();
+        Ok(texts.iter().any(|text| screen.contains(text)).then_some(()))
+    })
+    .await
+}
+
+/// Mentions the agent, and waits for its answer.
 async fn mention(name: &str, world: &World, word: &str) -> Result<()> {
+    let word = ask(name, world, word).await?;
+    answered(name, world, &word).await
+}
+
+/// Asks the agent to say a word that nobody else knows.
+async fn ask(name: &str, world: &World, word: &str) -> Result<String> {
     let word = format!("{word}-{}", wrapper::types::identity::SessionId::random());
     world
-        .ask(&[
+        .json(&[
             "say",
             "--json",
             &format!("@{name} say it again, please: echo:{word}"),
         ])
         .await?;
+    Ok(word)
+}
+
+/// Waits until the agent has said the word.
+async fn answered(name: &str, world: &World, word: &str) -> Result<()> {
     until(|| async {
-        let read = world.ask(&["read", "--json", "-n", "50"]).await?;
+        let read = world.json(&["read", "--json", "-n", "50"]).await?;
         let all = read
             .as_array()
             .context("`wrapper read --json` is no array")?;
@@ -166,7 +226,7 @@ async fn ended(outer: &mut Outer) -> Result<()> {
 /// Nobody is online, and after the hub's end nothing is alive.
 async fn leave(agent: &str, world: &World, mut hub: Child) -> Result<()> {
     until(|| async {
-        let who = world.ask(&["who", "--json"]).await?;
+        let who = world.json(&["who", "--json"]).await?;
         let online = who.as_array().into_iter().flatten();
         Ok(online
             .into_iter()

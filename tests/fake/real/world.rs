@@ -2,12 +2,13 @@
 //! the wrapper's verbs, the hub's REST, and every process that came of it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -27,15 +28,21 @@ pub(crate) struct World {
     pub(crate) ports: [u16; 3],
     pub(crate) model: u16,
     /// Ends with this value.
-    _model: Child,
+    scripted: Child,
     path: OsString,
 }
 
 /// A process of this run.
-#[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) pid: Pid,
-    pub(crate) command: String,
+    pid: Pid,
+    command: String,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command: String = self.command.chars().take(120).collect();
+        write!(f, "{} {command}", self.pid)
+    }
 }
 
 impl World {
@@ -72,7 +79,7 @@ impl World {
             bin,
             ports: free_ports()?,
             model: port.context("the model told no port")?,
-            _model: model,
+            scripted: model,
             path,
             root,
         })
@@ -117,7 +124,7 @@ impl World {
     }
 
     /// What a verb prints as JSON.
-    pub(crate) async fn ask(&self, args: &[&str]) -> Result<Value> {
+    pub(crate) async fn json(&self, args: &[&str]) -> Result<Value> {
         let out = self
             .verb(args)
             .output()
@@ -151,26 +158,27 @@ impl World {
         Ok(())
     }
 
-    /// The processes that came of this run and live, but for the model.
+    /// The processes that came of this run and live, but for the model. A hub
+    /// in the background has an environment of its own: its directory tells.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
-        let mark = format!("{MARK}={}", self.root.path().display());
+        let root = self.root.path().display().to_string();
+        let mark = format!("{MARK}={root}");
+        let model = self.scripted.id();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").context("cannot list the processes")? {
             let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
                 continue;
             };
             // One that has ended meanwhile, or is another user's, has none.
             let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            if read("environ")
+            let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+            let marked = read("environ")
                 .split(|byte| *byte == 0)
-                .any(|var| var == mark.as_bytes())
-            {
-                let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-                found.push(Member {
-                    pid: Pid::from_raw(pid),
-                    command,
-                });
+                .any(|var| var == mark.as_bytes());
+            if (marked || command.contains(&root)) && model != u32::try_from(pid).ok() {
+                let pid = Pid::from_raw(pid);
+                found.push(Member { pid, command });
             }
         }
         Ok(found)
@@ -181,14 +189,11 @@ impl World {
         let members = self.members()?;
         let mut hubs = members
             .iter()
-            .filter(|member| member.command.contains(" serve"));
-        match (hubs.next(), hubs.next()) {
-            (Some(hub), None) => {
-                kill(hub.pid, Signal::SIGTERM).context("cannot end the hub")?;
-                Ok(hub.pid)
-            }
-            _ => bail!("not one hub, but: {members:?}"),
-        }
+            .filter(|member| member.command.contains("/wrapper serve "));
+        let hub = hubs.next().context("no hub runs")?;
+        ensure!(hubs.next().is_none(), "two hubs run: {members:?}");
+        kill(hub.pid, Signal::SIGTERM).context("cannot end the hub")?;
+        Ok(hub.pid)
     }
 
     /// The newest log of a session, its last lines.
