@@ -1,12 +1,6 @@
 //! What the user reads before the terminal is raw and after it: one line that
 //! says what was tried and what is wrong, and a hint that says the way out.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one place that writes to the user"
-)]
-
 use std::fmt;
 use std::io::{self, Write};
 
@@ -51,17 +45,17 @@ impl fmt::Display for Failure {
 
 /// Tells the user why we end.
 pub fn failure(failure: &Failure) {
-    eprintln!("{failure}");
+    note(failure);
 }
 
 /// A remark that ends nothing.
 pub fn warning(text: impl fmt::Display) {
-    eprintln!("warning: {text}");
+    note(format_args!("warning: {text}"));
 }
 
-/// A line of progress or news.
+/// A line of progress or news. A terminal that has gone away is no error.
 pub fn note(text: impl fmt::Display) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A line of what was asked for. A reader that has gone away is no error.

@@ -89,7 +89,22 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("supervise") {
         return runtime.block_on(door::run());
     }
-    runtime.block_on(Agent::new(Args::parse()).run())
+    runtime.block_on(Agent::new(Args::parse_from(own_args())).run())
+}
+
+/// Our arguments without those that tell an agent of its servers, at which
+/// clap would stop.
+fn own_args() -> Vec<String> {
+    let mut own = Vec::new();
+    let mut args = std::env::args();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--mcp-config" | "--settings" | "-c" => drop(args.next()),
+            told if told.starts_with("--mcp-config=") || told.starts_with("--allowedTools=") => {}
+            _ => own.push(arg),
+        }
+    }
+    own
 }
 
 struct Agent {

@@ -48,6 +48,7 @@ async fn the_agent_gets_its_arguments_its_context_and_its_place() {
         "--",
         "--port",
     ]);
+    terminal.shows("fake agent").await;
     let start = world.reported("start");
     let argv: Vec<&str> = start["argv"]
         .as_array()
