@@ -117,9 +117,9 @@ impl Config {
             .or(self.launched.cwd.as_ref())
             .cloned()
             .or_else(|| raw.cwd.as_ref().map(PathBuf::from))
-            .unwrap_or_default();
+            .map_or_else(|| self.cwd.clone(), |cwd| self.cwd.join(cwd));
         let settings = self.launched.settings_path.as_deref();
-        spec(name, raw.clone(), self.cwd.join(cwd), settings, options).map_err(|(key, what)| {
+        spec(name, raw.clone(), cwd, settings, options).map_err(|(key, what)| {
             let file = self.origin(&format!("agents.{name}.{key}"));
             let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
             Error::new(format_args!("{file}agent `{name}`: {what}"))

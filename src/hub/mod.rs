@@ -18,6 +18,7 @@ mod events;
 mod exchange;
 mod files;
 mod gate;
+mod instances;
 mod life;
 mod mcp;
 mod peer;

@@ -1,24 +1,21 @@
-//! The hub's `SQLite` file: statements, and the rows as values.
+//! The hub's `SQLite` file: how it is opened and asked, its messages and its
+//! channels.
 //!
 //! *Invariant*: used from one thread only, the desk's.
 
 use std::path::Path;
-use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::api::Message;
-use super::life::Life;
-use super::registry::Instance;
 use super::route::Hops;
-use crate::types::identity::{AgentName, Token};
-use crate::types::trigger::{ChannelName, Trigger};
+use crate::types::trigger::ChannelName;
 
 /// What `PRAGMA user_version` says of a file with our tables.
 const VERSION: i64 = 1;
 
 pub(super) struct Store {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 /// A message before it has an id.
@@ -105,9 +102,9 @@ impl Store {
         limit: usize,
         channel: Option<&ChannelName>,
     ) -> Result<Vec<Message>> {
+        let only = only(channel);
         self.list(
-            "SELECT * FROM messages WHERE id > ?1 AND (?2 IS NULL OR channel = ?2)
-             ORDER BY id LIMIT ?3",
+            &format!("SELECT * FROM messages WHERE id > ?1 AND {only} ORDER BY id LIMIT ?3"),
             params![signed(since), channel.map(ChannelName::as_str), rows(limit)],
             message,
         )
@@ -119,18 +116,20 @@ impl Store {
         limit: usize,
         channel: Option<&ChannelName>,
     ) -> Result<Vec<Message>> {
+        let only = only(channel);
+        let newest = format!("SELECT * FROM messages WHERE {only} ORDER BY id DESC LIMIT ?1");
         self.list(
-            "SELECT * FROM (SELECT * FROM messages WHERE ?1 IS NULL OR channel = ?1
-             ORDER BY id DESC LIMIT ?2) ORDER BY id",
-            params![channel.map(ChannelName::as_str), rows(limit)],
+            &format!("SELECT * FROM ({newest}) ORDER BY id"),
+            params![rows(limit), channel.map(ChannelName::as_str)],
             message,
         )
     }
 
     /// How many messages stand above `since`.
     pub(super) fn count_after(&self, since: u64, channel: Option<&ChannelName>) -> Result<u64> {
+        let only = only(channel);
         self.one(
-            "SELECT count(*) FROM messages WHERE id > ?1 AND (?2 IS NULL OR channel = ?2)",
+            &format!("SELECT count(*) FROM messages WHERE id > ?1 AND {only}"),
             params![signed(since), channel.map(ChannelName::as_str)],
         )
         .map(unsigned)
@@ -140,159 +139,6 @@ impl Store {
     pub(super) fn last_id(&self) -> Result<u64> {
         self.one("SELECT coalesce(max(id), 0) FROM messages", [])
             .map(unsigned)
-    }
-
-    // Instances.
-
-    pub(super) fn instances(&self, now: Instant) -> Result<Vec<Instance>> {
-        let mut all = self.list("SELECT * FROM instances ORDER BY id", [], |row| {
-            Ok(Instance {
-                id: row.get("id")?,
-                uid: row.get("uid")?,
-                name: parsed(row, "name")?,
-                base: parsed(row, "base")?,
-                slot: row.get("slot")?,
-                label: row.get("label")?,
-                role: row.get("role")?,
-                token: Token::new(row.get::<_, String>("token")?),
-                stale: Vec::new(),
-                channel: parsed(row, "channel")?,
-                registered_at: row.get("registered_at")?,
-                life: Life::new(now, false),
-            })
-        })?;
-        for one in &mut all {
-            one.stale = self.list(
-                "SELECT token FROM stale_tokens WHERE instance = ?",
-                [one.id],
-                |row| row.get::<_, String>(0).map(Token::new),
-            )?;
-        }
-        Ok(all)
-    }
-
-    /// Keeps a new instance (its id is ignored), and returns its id.
-    pub(super) fn add_instance(&self, one: &Instance) -> Result<i64> {
-        self.run(
-            "INSERT INTO instances (uid, name, base, slot, label, token, registered_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-            params![
-                one.uid,
-                one.name.as_str(),
-                one.base.as_str(),
-                one.slot,
-                one.label,
-                one.token.expose(),
-                one.registered_at,
-            ],
-        )?;
-        let id = self.db.last_insert_rowid();
-        self.run(
-            "INSERT OR IGNORE INTO bases (name) VALUES (?)",
-            [one.base.as_str()],
-        )?;
-        Ok(id)
-    }
-
-    /// Frees the name of an instance that is about to go, while its triggers
-    /// are still there to be passed on.
-    pub(super) fn free_name(&self, id: i64) -> Result<()> {
-        self.run("UPDATE instances SET name = '#' || id WHERE id = ?", [id])
-    }
-
-    pub(super) fn pass_triggers(&self, from: i64, to: i64) -> Result<()> {
-        self.run(
-            "UPDATE triggers SET instance = ? WHERE instance = ?",
-            [to, from],
-        )
-    }
-
-    pub(super) fn remove_instance(&self, id: i64) -> Result<()> {
-        self.run("DELETE FROM instances WHERE id = ?", [id])
-    }
-
-    /// Keeps what may have changed of an instance.
-    pub(super) fn update_instance(&self, one: &Instance) -> Result<()> {
-        self.run(
-            "UPDATE instances SET name = ?, slot = ?, label = ?, role = ?, channel = ? WHERE id = ?",
-            params![
-                one.name.as_str(),
-                one.slot,
-                one.label,
-                one.role,
-                one.channel.as_str(),
-                one.id
-            ],
-        )
-    }
-
-    pub(super) fn replace_token(&self, id: i64, old: &Token, new: &Token) -> Result<()> {
-        self.run(
-            "INSERT INTO stale_tokens (instance, token) VALUES (?, ?)",
-            params![id, old.expose()],
-        )?;
-        self.run(
-            "UPDATE instances SET token = ? WHERE id = ?",
-            params![new.expose(), id],
-        )
-    }
-
-    pub(super) fn bases(&self) -> Result<Vec<AgentName>> {
-        self.list("SELECT name FROM bases", [], |row| parsed(row, "name"))
-    }
-
-    // Cursors.
-
-    pub(super) fn cursor(&self, instance: i64, feed: &str) -> Result<Option<u64>> {
-        self.db
-            .prepare_cached("SELECT message FROM cursors WHERE instance = ? AND feed = ?")?
-            .query_row(params![instance, feed], |row| row.get(0))
-            .optional()
-            .map(|id| id.map(unsigned))
-    }
-
-    pub(super) fn set_cursor(&self, instance: i64, feed: &str, message: u64) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO cursors (instance, feed, message) VALUES (?, ?, ?)",
-            params![instance, feed, signed(message)],
-        )
-    }
-
-    // Triggers.
-
-    pub(super) fn add_trigger(&self, instance: i64, message: &Message) -> Result<()> {
-        self.run(
-            "INSERT INTO triggers (instance, channel, sender, message) VALUES (?, ?, ?, ?)",
-            params![
-                instance,
-                message.channel,
-                message.sender,
-                signed(message.id)
-            ],
-        )
-    }
-
-    /// What waits for an instance with ids above `after`.
-    pub(super) fn triggers(&self, instance: i64, after: u64) -> Result<Vec<Trigger>> {
-        self.list(
-            "SELECT * FROM triggers WHERE instance = ? AND id > ? ORDER BY id",
-            [instance, signed(after)],
-            |row| {
-                Ok(Trigger {
-                    id: unsigned(row.get("id")?),
-                    channel: parsed(row, "channel")?,
-                    sender: row.get("sender")?,
-                    message: unsigned(row.get("message")?),
-                })
-            },
-        )
-    }
-
-    pub(super) fn ack(&self, instance: i64, upto: u64) -> Result<()> {
-        self.run(
-            "DELETE FROM triggers WHERE instance = ? AND id <= ?",
-            [instance, signed(upto)],
-        )
     }
 
     // Channels.
@@ -330,7 +176,7 @@ impl Store {
             .exists([])
     }
 
-    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+    pub(super) fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
         self.db.prepare_cached(sql)?.execute(params).map(drop)
     }
 
@@ -340,7 +186,7 @@ impl Store {
             .query_row(params, |row| row.get(0))
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -350,6 +196,15 @@ impl Store {
             .prepare_cached(sql)?
             .query_map(params, row)?
             .collect()
+    }
+}
+
+/// The condition on the second parameter: a channel, or none. Two statements,
+/// so that each has its own index.
+fn only(channel: Option<&ChannelName>) -> &'static str {
+    match channel {
+        Some(_) => "channel = ?2",
+        None => "?2 IS NULL",
     }
 }
 
@@ -373,7 +228,7 @@ fn message(row: &Row<'_>) -> Result<Message> {
 }
 
 /// A column whose text is one of our words.
-fn parsed<T>(row: &Row<'_>, column: &str) -> Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, column: &str) -> Result<T>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
@@ -397,11 +252,11 @@ fn clock_time(timestamp: f64) -> String {
 }
 
 /// `SQLite`'s integers have a sign, our ids have none.
-fn signed(id: u64) -> i64 {
+pub(super) fn signed(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
-fn unsigned(id: i64) -> u64 {
+pub(super) fn unsigned(id: i64) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }
 

@@ -62,6 +62,20 @@ impl InjectPlan {
         written.map(|()| applied)
     }
 
+    /// Says what [`apply`](Self::apply) would say of the user's files, while
+    /// nobody knows of the session yet and nothing is written.
+    ///
+    /// # Errors
+    /// A user's file that is no plain JSON object, or cannot be read.
+    pub fn check(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| match file {
+            PlannedFile::Merged { path, keys, entry } => {
+                merge::prepare(path, keys, entry, &[]).map(drop)
+            }
+            PlannedFile::Owned { .. } => Ok(()),
+        })
+    }
+
     /// Writes the files of ours alone: again, when what they say has changed.
     ///
     /// # Errors

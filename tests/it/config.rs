@@ -111,7 +111,7 @@ fn without_a_file_there_are_three_agents() {
 
     let claude = user.agent("claude");
     assert_eq!(claude.command, Path::new("claude"));
-    assert_eq!(claude.cwd, user.path("here"));
+    assert_eq!(claude.cwd.as_os_str(), user.path("here").as_os_str());
     assert_eq!(claude.dialect, Dialect::Claude);
     assert_eq!(claude.strip_env, ["CLAUDECODE"]);
     assert!(claude.approve_tools);

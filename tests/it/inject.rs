@@ -277,9 +277,12 @@ fn what_does_not_parse_is_left_alone() {
     ] {
         let user = User::with(text);
         let session = user.session("a");
-        let error = gemini(user.dir.path(), &session)
-            .apply(&session)
-            .expect_err(text);
+        let plan = gemini(user.dir.path(), &session);
+        let error = plan.check().expect_err(text);
+        assert_eq!(
+            plan.apply(&session).expect_err(text).to_string(),
+            error.to_string()
+        );
         assert_eq!(
             format!("{error:#}"),
             format!(

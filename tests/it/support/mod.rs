@@ -2,7 +2,8 @@
 
 pub(crate) mod hub; // a hub of its own, and its callers
 pub(crate) mod pty; // a terminal around a program
-pub(crate) mod upstream; // an MCP server that misbehaves
+pub(crate) mod upstream;
+pub(crate) mod world; // a user's machine in a directory // an MCP server that misbehaves
 
 use std::future::Future;
 use std::time::{Duration, Instant};

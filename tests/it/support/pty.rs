@@ -24,19 +24,27 @@ pub(crate) struct Outer {
 }
 
 impl Outer {
-    /// Starts a program in a terminal of 24 rows and 80 columns, with this
-    /// process's environment and `env`.
-    #[track_caller]
-    pub(crate) fn run(program: &str, args: &[&str], env: &[(&str, &Path)]) -> Self {
-        Self::sized(TermSize::default(), program, args, env)
-    }
-
+    /// Starts a program in a terminal of that size, in this process's
+    /// directory, with its environment and `env`.
     #[track_caller]
     pub(crate) fn sized(
         size: TermSize,
         program: &str,
         args: &[&str],
         env: &[(&str, &Path)],
+    ) -> Self {
+        let here = std::env::current_dir().expect("a directory");
+        Self::started(size, program, args, env, &here)
+    }
+
+    /// As [`Outer::sized`], in another directory.
+    #[track_caller]
+    pub(crate) fn started(
+        size: TermSize,
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &Path)],
+        cwd: &Path,
     ) -> Self {
         let mut whole: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         whole.extend(
@@ -47,7 +55,7 @@ impl Outer {
             program: program.into(),
             args: args.iter().map(OsString::from).collect(),
             env: whole,
-            cwd: std::env::current_dir().expect("a directory"),
+            cwd: cwd.to_owned(),
         };
         let (pty, process) = Pty::spawn(&launch, size).expect("the program starts");
         Self {

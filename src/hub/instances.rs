@@ -1,0 +1,166 @@
+//! What the store keeps of instances: who they are, what they have read, and
+//! what waits for them.
+
+use std::time::Instant;
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::api::Message;
+use super::life::Life;
+use super::registry::Instance;
+use super::store::{Store, parsed, signed, unsigned};
+use crate::types::identity::{AgentName, Token};
+use crate::types::trigger::Trigger;
+
+impl Store {
+    pub(super) fn instances(&self, now: Instant) -> Result<Vec<Instance>> {
+        let mut all = self.list("SELECT * FROM instances ORDER BY id", [], |row| {
+            Ok(Instance {
+                id: row.get("id")?,
+                uid: row.get("uid")?,
+                name: parsed(row, "name")?,
+                base: parsed(row, "base")?,
+                slot: row.get("slot")?,
+                label: row.get("label")?,
+                role: row.get("role")?,
+                token: Token::new(row.get::<_, String>("token")?),
+                stale: Vec::new(),
+                channel: parsed(row, "channel")?,
+                registered_at: row.get("registered_at")?,
+                life: Life::new(now, false),
+            })
+        })?;
+        for one in &mut all {
+            one.stale = self.list(
+                "SELECT token FROM stale_tokens WHERE instance = ?",
+                [one.id],
+                |row| row.get::<_, String>(0).map(Token::new),
+            )?;
+        }
+        Ok(all)
+    }
+
+    /// Keeps a new instance (its id is ignored), and returns its id.
+    pub(super) fn add_instance(&self, one: &Instance) -> Result<i64> {
+        self.run(
+            "INSERT INTO instances (uid, name, base, slot, label, token, registered_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![
+                one.uid,
+                one.name.as_str(),
+                one.base.as_str(),
+                one.slot,
+                one.label,
+                one.token.expose(),
+                one.registered_at,
+            ],
+        )?;
+        let id = self.db.last_insert_rowid();
+        self.run(
+            "INSERT OR IGNORE INTO bases (name) VALUES (?)",
+            [one.base.as_str()],
+        )?;
+        Ok(id)
+    }
+
+    /// Frees the name of an instance that is about to go, while its triggers
+    /// are still there to be passed on.
+    pub(super) fn free_name(&self, id: i64) -> Result<()> {
+        self.run("UPDATE instances SET name = '#' || id WHERE id = ?", [id])
+    }
+
+    pub(super) fn pass_triggers(&self, from: i64, to: i64) -> Result<()> {
+        self.run(
+            "UPDATE triggers SET instance = ? WHERE instance = ?",
+            [to, from],
+        )
+    }
+
+    pub(super) fn remove_instance(&self, id: i64) -> Result<()> {
+        self.run("DELETE FROM instances WHERE id = ?", [id])
+    }
+
+    /// Keeps what may have changed of an instance.
+    pub(super) fn update_instance(&self, one: &Instance) -> Result<()> {
+        self.run(
+            "UPDATE instances SET name = ?, slot = ?, label = ?, role = ?, channel = ? WHERE id = ?",
+            params![
+                one.name.as_str(),
+                one.slot,
+                one.label,
+                one.role,
+                one.channel.as_str(),
+                one.id
+            ],
+        )
+    }
+
+    pub(super) fn replace_token(&self, id: i64, old: &Token, new: &Token) -> Result<()> {
+        self.run(
+            "INSERT INTO stale_tokens (instance, token) VALUES (?, ?)",
+            params![id, old.expose()],
+        )?;
+        self.run(
+            "UPDATE instances SET token = ? WHERE id = ?",
+            params![new.expose(), id],
+        )
+    }
+
+    pub(super) fn bases(&self) -> Result<Vec<AgentName>> {
+        self.list("SELECT name FROM bases", [], |row| parsed(row, "name"))
+    }
+
+    // Cursors.
+
+    pub(super) fn cursor(&self, instance: i64, feed: &str) -> Result<Option<u64>> {
+        self.db
+            .prepare_cached("SELECT message FROM cursors WHERE instance = ? AND feed = ?")?
+            .query_row(params![instance, feed], |row| row.get(0))
+            .optional()
+            .map(|id| id.map(unsigned))
+    }
+
+    pub(super) fn set_cursor(&self, instance: i64, feed: &str, message: u64) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO cursors (instance, feed, message) VALUES (?, ?, ?)",
+            params![instance, feed, signed(message)],
+        )
+    }
+
+    // Triggers.
+
+    pub(super) fn add_trigger(&self, instance: i64, message: &Message) -> Result<()> {
+        self.run(
+            "INSERT INTO triggers (instance, channel, sender, message) VALUES (?, ?, ?, ?)",
+            params![
+                instance,
+                message.channel,
+                message.sender,
+                signed(message.id)
+            ],
+        )
+    }
+
+    /// What waits for an instance with ids above `after`.
+    pub(super) fn triggers(&self, instance: i64, after: u64) -> Result<Vec<Trigger>> {
+        self.list(
+            "SELECT * FROM triggers WHERE instance = ? AND id > ? ORDER BY id",
+            [instance, signed(after)],
+            |row| {
+                Ok(Trigger {
+                    id: unsigned(row.get("id")?),
+                    channel: parsed(row, "channel")?,
+                    sender: row.get("sender")?,
+                    message: unsigned(row.get("message")?),
+                })
+            },
+        )
+    }
+
+    pub(super) fn ack(&self, instance: i64, upto: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM triggers WHERE instance = ? AND id <= ?",
+            [instance, signed(upto)],
+        )
+    }
+}
