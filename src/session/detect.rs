@@ -116,6 +116,22 @@ impl Manifest {
         }
     }
 
+    /// What stands in the input line up to the row of the cursor; None where no
+    /// input line is seen. An echo is here, not in the history above.
+    #[must_use]
+    pub fn typed(&self, view: &View) -> Option<String> {
+        let input = self.input(view)?;
+        let last = usize::from(view.cursor.0).min(view.rows.len() - 1);
+        let mut text = String::new();
+        for (at, row) in view.rows[input.row..=last].iter().enumerate() {
+            let mark = if at == 0 { input.start } else { 0 };
+            let row: String = row.chars().skip(mark).collect();
+            text.push_str(bare(&row).1);
+            text.push(' ');
+        }
+        Some(text.trim().to_owned())
+    }
+
     fn parse(text: &str) -> Self {
         toml::from_str(text).expect("manifests are part of the program, and tested")
     }
@@ -291,6 +307,21 @@ mod tests {
                 expected,
                 "{screen:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_read_from_the_input_line_alone() {
+        let claude = Manifest::of("claude");
+        for (expected, cursor, screen) in [
+            (Some(""), (2, 2), "❯ mcp read\n\n❯"),
+            (Some("mcp read"), (0, 10), "❯ mcp read"),
+            (Some("mcp read"), (1, 6), "❯ mcp\n  read"),
+            (None, (2, 0), "❯ mcp read\n\n● done"),
+            (None, (0, 0), ""),
+        ] {
+            let view = recorded(&format!("cursor {} {}\n{screen}", cursor.0, cursor.1));
+            assert_eq!(claude.typed(&view).as_deref(), expected, "{view:?}");
         }
     }
 
