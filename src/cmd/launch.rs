@@ -2,6 +2,7 @@
 //! reverse.
 
 use std::ffi::OsString;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,7 +127,10 @@ impl Launch {
         let mut result = client
             .register(&self.spec.name, label, None, human.as_ref())
             .await;
-        if let Err(HubError::Unreachable { .. }) = &result
+        if let Err(HubError::Unreachable {
+            why: io::ErrorKind::ConnectionRefused,
+            ..
+        }) = &result
             && hub.autostart
         {
             serve::ensure(&self.setting)
@@ -358,9 +362,12 @@ fn bury_the_dead(state: &Path) {
 
 fn register_failure(error: HubError) -> Failure {
     let hint = match &error {
-        HubError::Unreachable { .. } => "start it with `wrapper serve`, or pass `--offline`",
-        HubError::NotAHub { .. } => {
-            "another program has this port: pick others with `--port` and `--mcp-http-port`, or pass `--offline`"
+        HubError::Unreachable {
+            why: io::ErrorKind::ConnectionRefused,
+            ..
+        } => "start it with `wrapper serve`, or pass `--offline`",
+        HubError::Unreachable { .. } | HubError::NotAHub { .. } => {
+            "another program may have this port: pick others with `--port` and `--mcp-http-port`, or pass `--offline`"
         }
         HubError::Unauthorized { .. } => {
             "is it the hub of another user? pick other ports, or pass `--offline`"

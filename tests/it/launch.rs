@@ -39,6 +39,7 @@ async fn the_agent_gets_its_arguments_its_context_and_its_place() {
     let world = World::with_hub();
     let mut terminal = world.launch(&[
         "fake",
+        "--no-restart",
         "--label",
         "My Fake",
         "--",
@@ -48,7 +49,7 @@ async fn the_agent_gets_its_arguments_its_context_and_its_place() {
         "--",
         "--port",
     ]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     let start = world.reported("start");
     let argv: Vec<&str> = start["argv"]
         .as_array()
@@ -165,8 +166,8 @@ async fn after_a_kill_the_agent_ends_and_the_next_launch_clears_up() {
 async fn two_launches_at_once_start_one_hub_that_stays() {
     let world = World::new();
     let (mut one, mut two) = (world.launch(&["fake"]), world.launch(&["fake"]));
-    one.shows("fake agent").await;
-    two.shows("fake agent").await;
+    one.shows("\n>").await;
+    two.shows("\n>").await;
     assert_eq!(world.online(), ["fake", "fake-2"]);
     let hubs = || {
         world
@@ -188,7 +189,7 @@ async fn two_launches_at_once_start_one_hub_that_stays() {
 async fn offline_needs_no_hub_and_starts_none() {
     let world = World::new();
     let mut terminal = world.launch(&["fake", "--offline"]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     assert!(
         !world
             .processes()
@@ -212,7 +213,7 @@ async fn a_crash_is_restarted_under_the_same_name() {
         "--once",
         once.to_str().expect("text"),
     ]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     assert_eq!(
         world
             .report()
@@ -239,6 +240,8 @@ async fn what_cannot_run_says_why_and_leaves_nothing() {
     let answers = std::thread::spawn(move || {
         // Whatever it is, it is no hub; it ends with the first caller.
         let (mut caller, _) = stranger.accept().expect("a caller");
+        let mut asked = [0; 64];
+        std::io::Read::read(&mut caller, &mut asked).expect("read");
         std::io::Write::write_all(&mut caller, b"SSH-2.0-nothing\r\n").expect("written");
     });
     let plain = world.path("plain");

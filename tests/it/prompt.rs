@@ -21,7 +21,7 @@ fn prompts(world: &World) -> Vec<String> {
 async fn a_mention_is_typed_read_and_answered() {
     let world = World::with_hub();
     let mut terminal = world.launch(&["fake", "--", "--call", READ, "--call", SEND]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     world.json(&["say", "--json", "@fake are you there?"]);
     terminal
         .until("an answer", |_| prompts(&world).len() == 1)
@@ -112,7 +112,7 @@ async fn a_mention_outlives_the_agent_that_was_to_get_it() {
 async fn a_users_unfinished_line_is_left_alone() {
     let world = World::with_hub();
     let mut terminal = world.launch(&["fake"]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     terminal.keys(b"half a thou").await;
     terminal.shows("half a thou").await;
     world.json(&["say", "--json", "@fake hello"]);

@@ -14,7 +14,7 @@ const SEND: &str = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"
 async fn a_rotated_token_and_a_restarted_hub_go_unnoticed() {
     let mut world = World::with_hub();
     let mut terminal = world.launch(&["fake", "--", "--call", SEND]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     let client = Client::new(Endpoint::loopback(world.port, "/"));
     let human = wrapper::hub::human_token(&world.path("data/wrapper/hub")).expect("a token");
     let name = "fake".parse().expect("a name");

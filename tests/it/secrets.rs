@@ -12,7 +12,7 @@ async fn secrets_stay_where_they_belong() {
     let world = World::with_hub();
     let send = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"}";
     let mut terminal = world.launch(&["fake", "--", "--call", send]);
-    terminal.shows("fake agent").await;
+    terminal.shows("\n>").await;
     world.json(&["say", "--json", "@fake hello"]);
     terminal
         .until("a call", |_| {
