@@ -50,7 +50,7 @@ impl Rig {
     }
 
     async fn patient(patience: Patience) -> Self {
-        let upstream = Upstream::start(0).await;
+        let upstream = Upstream::start();
         let listener = proxy::bind().expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let server = |token| {
@@ -295,7 +295,7 @@ async fn an_upstream_that_comes_back_answers_the_call_that_waits() {
         stop: _stop,
         ..
     } = rig;
-    let (up_port, state) = (upstream.port, upstream.die().await);
+    let dead = upstream.die().await;
     let rig_call = |id: u32| {
         let body = json!({ "id": id, "method": "tools/call", "params": { "name": "chat_send" } })
             .to_string();
@@ -311,7 +311,7 @@ async fn an_upstream_that_comes_back_answers_the_call_that_waits() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
-    let upstream = Upstream::resume(up_port, state).await;
+    let upstream = dead.revive();
     assert!(is_done(&raw.answer().await.1));
     assert!(is_done(&other.answer().await.1));
     assert_eq!(upstream.calls().len(), 3);
@@ -327,7 +327,7 @@ async fn an_upstream_that_stays_away_is_named() {
     let (mut raw, call) = (rig.raw().await, rig.call("chat_send"));
     let list = rig.post(&json!({ "id": "x", "method": "tools/list" }));
     let at = format!("http://127.0.0.1:{}/mcp", rig.upstream.port);
-    rig.upstream.die().await;
+    let _dead = rig.upstream.die().await;
     raw.send(&call).await;
     let (head, body) = raw.answer().await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -347,8 +347,7 @@ async fn a_waiting_connection_that_died_is_replaced() {
     let call = rig.call("chat_send");
     raw.send(&call).await;
     assert!(is_done(&raw.answer().await.1));
-    let (port, state) = (rig.upstream.port, rig.upstream.die().await);
-    let upstream = Upstream::resume(port, state).await;
+    let upstream = rig.upstream.die().await.revive();
     raw.send(&call).await;
     assert!(is_done(&raw.answer().await.1));
     assert_eq!(upstream.calls().len(), 2);
@@ -398,20 +397,27 @@ async fn strangers_are_refused() {
         format!("{host}{key}Origin: http://127.0.0.1:{}\r\n", rig.port),
     ] {
         let mut raw = rig.raw().await;
-        // Its body may still be on the way: the refusal must not be lost.
+        // Its body is still on the way: the refusal must not be lost.
+        let body = "x".repeat(100_000);
         raw.send(&format!(
-            "POST /hub/mcp HTTP/1.1\r\n{headers}Content-Length: 9\r\n\r\n"
+            "POST /hub/mcp HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
         ))
         .await;
         let heard = raw.rest().await;
         assert!(heard.starts_with("HTTP/1.1 403 "), "{headers}: {heard}");
     }
-    assert_eq!(*rig.upstream.state.open.borrow(), 0);
+    assert_eq!(rig.upstream.state.heads.lock().expect("no panic").len(), 0);
 }
 
 #[tokio::test]
 async fn strangers_cannot_keep_the_agent_out() {
-    let rig = Rig::new().await;
+    let head = Duration::from_secs(3600);
+    let rig = Rig::patient(Patience {
+        head,
+        ..Patience::default()
+    })
+    .await;
     let mut strangers = Vec::new();
     for _ in 0..300 {
         strangers.push(rig.raw().await);
@@ -533,7 +539,7 @@ async fn ambiguous_requests_reach_no_upstream() {
         let heard = raw.rest().await;
         assert!(heard.starts_with("HTTP/1.1 400 "), "{lines}: {heard}");
     }
-    assert_eq!(*rig.upstream.state.open.borrow(), 0);
+    assert_eq!(rig.upstream.state.heads.lock().expect("no panic").len(), 0);
 }
 
 #[tokio::test]
@@ -613,13 +619,13 @@ async fn an_agent_that_hangs_up_ends_its_request() {
         let mut raw = rig.raw().await;
         raw.send(&request).await;
         drop(
-            soon("the request", open.wait_for(|open| *open == 1))
+            soon("the request", open.wait_for(|open| *open == 2))
                 .await
                 .expect("counted"),
         );
         drop(raw);
         drop(
-            soon("its end", open.wait_for(|open| *open == 0))
+            soon("its end", open.wait_for(|open| *open == 1))
                 .await
                 .expect("counted"),
         );
