@@ -240,7 +240,9 @@ async fn apologize(
     carried: &Carried<'_>,
     (status, why): Excuse,
 ) -> Result<End, Gone> {
-    let keep = carried.request.keep_alive && carried.rest.is_done();
+    // After what follows a head all the same, no second answer can be found.
+    let is_head = carried.request.method == "HEAD";
+    let keep = carried.request.keep_alive && carried.rest.is_done() && !is_head;
     let text = match carried.request.method.as_str() {
         "POST" => answer::unable(&carried.body, &why, keep),
         _ => answer::plain(status, &why, keep),

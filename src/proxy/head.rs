@@ -3,7 +3,9 @@
 //! *Invariant*: a head that two readers could understand in two ways is
 //! refused, so that nothing can be smuggled past us inside a body.
 
-use httparse::{EMPTY_HEADER, Header, Status};
+use std::mem::MaybeUninit;
+
+use httparse::{Header, ParserConfig, Status};
 
 use super::framing::Framing;
 use super::gate::{Gate, named};
@@ -60,9 +62,9 @@ pub(super) struct BadAnswer(pub(super) &'static str);
 /// Reads the request at the front of `input`: the length of its head and the
 /// request; None if more is to come.
 pub(super) fn request(input: &[u8], gate: &Gate) -> Result<Option<(usize, Request)>, Refusal> {
-    let mut slots = [EMPTY_HEADER; MOST_HEADERS];
-    let mut head = httparse::Request::new(&mut slots);
-    let length = match head.parse(input) {
+    let mut slots = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut head = httparse::Request::new(&mut []);
+    let length = match head.parse_with_uninit_headers(input, &mut slots) {
         Ok(Status::Complete(length)) if length <= LONGEST_HEAD => length,
         Ok(Status::Partial) if input.len() <= LONGEST_HEAD => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLong),
@@ -98,9 +100,11 @@ pub(super) fn request(input: &[u8], gate: &Gate) -> Result<Option<(usize, Reques
 /// Reads the answer to a request of `method` at the front of `input`, as
 /// [`request`] does.
 pub(super) fn answer(input: &[u8], method: &str) -> Result<Option<(usize, Answer)>, BadAnswer> {
-    let mut slots = [EMPTY_HEADER; MOST_HEADERS];
-    let mut head = httparse::Response::new(&mut slots);
-    let length = match head.parse(input) {
+    let mut slots = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut head = httparse::Response::new(&mut []);
+    let parsed =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut head, input, &mut slots);
+    let length = match parsed {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) if input.len() <= LONGEST_HEAD => return Ok(None),
         Ok(Status::Partial) => return Err(BadAnswer("its head is too long")),

@@ -89,6 +89,10 @@ async fn connect_once(to: &Endpoint) -> io::Result<TcpStream> {
     } else {
         TcpStream::connect((to.host.as_str(), to.port)).await?
     };
+    // A free port may be given to the very socket that asks for it.
+    if io.local_addr()? == io.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     io.set_nodelay(true)?;
     Ok(io)
 }

@@ -4,13 +4,17 @@
 //! agentchattr says so in the text of a result that is no error, as JSON or
 //! as the first event of a stream.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::headers::Content;
 use super::rpc::{self, Members};
 
 /// The whole text of agentchattr's result.
 const TEXT: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
+/// A part of it without anything that JSON may escape.
+static PART: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("stale or unknown"));
 /// The longest answer that may say so: a batch of calls, each with the text twice.
 pub(super) const LONGEST: usize = 16 * 1024;
 
@@ -35,7 +39,7 @@ pub(super) fn judge(content: Content, bytes: &[u8], whole: bool) -> Verdict {
         Content::Json => return open(bytes),
         Content::Other => return Verdict::Fine,
     };
-    if memmem::find(message, b"stale or unknown").is_none() {
+    if PART.find(message).is_none() {
         return Verdict::Fine;
     }
     let data;

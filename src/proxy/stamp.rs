@@ -6,10 +6,14 @@
 //! with escapes, is set as well.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::rpc::{self, Members};
+
+/// How the method is spelled, but for escapes.
+static METHOD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("tools/call"));
 
 /// What became of a body.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,9 +28,7 @@ pub(super) enum Stamped {
 
 /// Sets the identity argument of every `tools/call` in `body` to `name`.
 pub(super) fn stamp(body: &[u8], name: &str) -> Stamped {
-    // Only with an escape in it is the method spelled otherwise.
-    let may_call =
-        memmem::find(body, b"tools/call").is_some() || memchr::memchr(b'\\', body).is_some();
+    let may_call = METHOD.find(body).is_some() || memchr::memchr(b'\\', body).is_some();
     if !may_call {
         return Stamped::NoCall;
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -38,7 +38,7 @@ pub(crate) struct State {
     /// Every head that came.
     pub(crate) heads: Mutex<Vec<String>>,
     pub(crate) refused: watch::Sender<usize>,
-    /// Connections that are open.
+    /// The listener and the connections that are open.
     pub(crate) open: watch::Sender<usize>,
     /// Bytes of bodies sent (`big`) or received.
     pub(crate) bytes: AtomicUsize,
@@ -52,9 +52,38 @@ pub(crate) struct Upstream {
     stop: DropGuard,
 }
 
+/// An upstream that is down. It keeps its port, so that nobody else gets it.
+#[derive(Debug)]
+pub(crate) struct Dead {
+    port: TcpSocket,
+    state: Arc<State>,
+}
+
+impl Dead {
+    /// The same upstream again.
+    pub(crate) fn revive(self) -> Upstream {
+        let listener = self.port.listen(1024).expect("it listens");
+        let stop = CancellationToken::new();
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(accept(listener, Arc::clone(&self.state), stop.clone()));
+        Upstream {
+            port,
+            state: self.state,
+            stop: stop.drop_guard(),
+        }
+    }
+}
+
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option");
+    let at = (Ipv4Addr::LOCALHOST, port).into();
+    socket.bind(at).expect("the port is free");
+    socket
+}
+
 impl Upstream {
-    pub(crate) async fn start(port: u16) -> Self {
-        let (refused, open) = (watch::Sender::new(0), watch::Sender::new(0));
+    pub(crate) fn start() -> Self {
         let state = State {
             token: Mutex::new("token-1".into()),
             refusal: Mutex::new(Refusal::Json),
@@ -62,35 +91,28 @@ impl Upstream {
             steps: Semaphore::new(0),
             calls: Mutex::default(),
             heads: Mutex::default(),
-            refused,
-            open,
+            refused: watch::Sender::new(0),
+            open: watch::Sender::new(0),
             bytes: AtomicUsize::new(0),
         };
-        Self::resume(port, Arc::new(state)).await
-    }
-
-    /// The same upstream again, on the same port.
-    pub(crate) async fn resume(port: u16, state: Arc<State>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-        let listener = listener.expect("the port is free");
-        let port = listener.local_addr().expect("an address").port();
-        let stop = CancellationToken::new();
-        tokio::spawn(accept(listener, Arc::clone(&state), stop.clone()));
-        Self {
-            port,
-            state,
-            stop: stop.drop_guard(),
-        }
+        let (port, state) = (bound(0), Arc::new(state));
+        Dead { port, state }.revive()
     }
 
     /// Ends it and all its connections.
-    pub(crate) async fn die(self) -> Arc<State> {
+    pub(crate) async fn die(self) -> Dead {
         drop(self.stop);
         let mut open = self.state.open.subscribe();
-        super::soon("the end of the upstream", open.wait_for(|open| *open == 0))
-            .await
-            .expect("it is watched");
-        self.state
+        let ended = open.wait_for(|open| *open == 0);
+        drop(
+            super::soon("the end of the upstream", ended)
+                .await
+                .expect("counted"),
+        );
+        Dead {
+            port: bound(self.port),
+            state: self.state,
+        }
     }
 
     pub(crate) fn calls(&self) -> Vec<Value> {
@@ -113,6 +135,7 @@ impl Upstream {
 
 async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
+    let open = Open::new(&state);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -130,9 +153,10 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
     }
     drop(listener);
     tasks.shutdown().await;
+    drop(open);
 }
 
-/// Counts a connection while it is open.
+/// Counts a listener or a connection while it is open.
 struct Open(watch::Sender<usize>);
 
 impl Open {
