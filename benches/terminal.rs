@@ -30,7 +30,10 @@ const END: &[u8] = b"<end>";
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<ExitCode, Failure> {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
     match args.first().map(String::as_str) {
         Some("relay") => relay(&args[1..])?,
         Some("ours") => return ours(&args[1..]),
@@ -48,7 +51,10 @@ fn main() -> Result<ExitCode, Failure> {
 const FIGURES: [&str; 4] = ["plain MB/s", "sgr MB/s", "tui MB/s", "echo us"];
 
 fn compare(rounds: usize, megabytes: usize, keys: usize) -> Result<(), Failure> {
-    let me = std::env::current_exe()?.to_str().ok_or("a path that is no text")?.to_owned();
+    let me = std::env::current_exe()?
+        .to_str()
+        .ok_or("a path that is no text")?
+        .to_owned();
     let mut targets = vec![
         ("relay", vec![me.clone(), "relay".into()]),
         ("ours", vec![me.clone(), "ours".into()]),
@@ -65,13 +71,23 @@ fn compare(rounds: usize, megabytes: usize, keys: usize) -> Result<(), Failure> 
             let at = (turn + round) % targets.len();
             let prefix = &targets[at].1;
             for (figure, kind) in ["plain", "sgr", "tui"].iter().enumerate() {
-                let child = [me.clone(), "flood".into(), (*kind).into(), megabytes.to_string()];
+                let child = [
+                    me.clone(),
+                    "flood".into(),
+                    (*kind).into(),
+                    megabytes.to_string(),
+                ];
                 samples[at][figure].push(output(&[prefix, &child[..]].concat(), megabytes)?);
             }
-            samples[at][3].push(keystrokes(&[prefix, &[me.clone(), "echo".into()][..]].concat(), keys)?);
+            samples[at][3].push(keystrokes(
+                &[prefix, &[me.clone(), "echo".into()][..]].concat(),
+                keys,
+            )?);
         }
     }
-    println!("{rounds} rounds of {megabytes} MB and {keys} keys; over the relay: median of the rounds");
+    println!(
+        "{rounds} rounds of {megabytes} MB and {keys} keys; over the relay: median of the rounds"
+    );
     for (at, (name, _)) in targets.iter().enumerate() {
         for (figure, unit) in FIGURES.iter().enumerate() {
             let (mine, base) = (&samples[at][figure], &samples[0][figure]);
@@ -81,7 +97,10 @@ fn compare(rounds: usize, megabytes: usize, keys: usize) -> Result<(), Failure> 
             } else {
                 format!("{:+.1}", median(pairs.map(|(a, b)| a - b).collect()))
             };
-            println!("{name:>6} {unit:>10} {:>8.1} {compared:>8}", median(mine.clone()));
+            println!(
+                "{name:>6} {unit:>10} {:>8.1} {compared:>8}",
+                median(mine.clone())
+            );
         }
     }
     Ok(())
@@ -100,6 +119,7 @@ fn output(command: &[String], megabytes: usize) -> Result<f64, Failure> {
     let start = Instant::now();
     outer.until(END)?;
     let seconds = start.elapsed().as_secs_f64();
+    outer.write(b"q")?;
     outer.end()?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     Ok(megabytes as f64 / seconds)
@@ -188,18 +208,21 @@ fn relay(command: &[String]) -> Result<(), Failure> {
         .spawn()?;
     drop(pair.slave);
     let mut buf = vec![0; 64 * 1024];
-    let (stdin, stdout): (OwnedFd, OwnedFd) = (std::io::stdin().as_fd().try_clone_to_owned()?, std::io::stdout().as_fd().try_clone_to_owned()?);
+    let (user_in, user_out): (OwnedFd, OwnedFd) = (
+        std::io::stdin().as_fd().try_clone_to_owned()?,
+        std::io::stdout().as_fd().try_clone_to_owned()?,
+    );
     loop {
         let mut fds = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(user_in.as_fd(), PollFlags::POLLIN),
             PollFd::new(pair.master.as_fd(), PollFlags::POLLIN),
         ];
         poll(&mut fds, PollTimeout::NONE)?;
         let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if ready[1] && !copy(&pair.master, &stdout, &mut buf)? {
+        if ready[1] && !copy(&pair.master, &user_out, &mut buf)? {
             break;
         }
-        if ready[0] && !copy(&stdin, &pair.master, &mut buf)? {
+        if ready[0] && !copy(&user_in, &pair.master, &mut buf)? {
             break;
         }
     }
@@ -220,7 +243,9 @@ fn copy(from: &OwnedFd, to: &OwnedFd, buf: &mut [u8]) -> Result<bool, Failure> {
 
 /// The session as a launch runs it.
 fn ours(command: &[String]) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let (_session, mailbox) = wrapper::session::open();
         let job = wrapper::session::Job {
@@ -246,23 +271,36 @@ fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
     let mut text = Vec::new();
     for line in 0..1000 {
         match kind {
-            "plain" => write!(text, "line {line} of a long answer in plain words, as logs are, to the right margin\r\n")?,
-            "sgr" => write!(text, "\x1b[1;38;5;{}mword {line}\x1b[0m \x1b[32mgreen\x1b[0m and \x1b[4munderlined\x1b[24m text\r\n", line % 256)?,
-            _ => write!(text, "\x1b[{};{}H\x1b[38;2;9;9;{}m* frame {line}\x1b[K\x1b[m\x1b[?25l", 1 + line % 40, 1 + line % 60, line % 256)?,
+            "plain" => write!(
+                text,
+                "line {line} of a long answer in plain words, as logs are, to the right margin\r\n"
+            )?,
+            "sgr" => write!(
+                text,
+                "\x1b[1;38;5;{}mword {line}\x1b[0m \x1b[32mgreen\x1b[0m and \x1b[4munderlined\x1b[24m text\r\n",
+                line % 256
+            )?,
+            _ => write!(
+                text,
+                "\x1b[{};{}H\x1b[38;2;9;9;{}m* frame {line}\x1b[K\x1b[m\x1b[?25l",
+                1 + line % 40,
+                1 + line % 60,
+                line % 256
+            )?,
         }
     }
     let mut out = std::io::stdout().lock();
     out.write_all(START)?;
     out.flush()?;
     std::io::stdin().read_exact(&mut [0])?;
-    let mut left = megabytes * 1_000_000;
-    while left > 0 {
-        let n = text.len().min(left);
-        out.write_all(&text[..n])?;
-        left -= n;
+    for _ in 0..=megabytes * 1_000_000 / text.len() {
+        out.write_all(&text)?;
     }
+    out.write_all(b"\x1b[m\r\n")?;
     out.write_all(END)?;
     out.flush()?;
+    // tmux would not draw the end of a program that has gone.
+    std::io::stdin().read_exact(&mut [0])?;
     Ok(())
 }
 
@@ -288,4 +326,3 @@ fn raw() -> nix::Result<()> {
     cfmakeraw(&mut settings);
     tcsetattr(std::io::stdin(), SetArg::TCSANOW, &settings)
 }
-

@@ -108,12 +108,11 @@ pub(super) async fn run(
             (up.blind, down.closed) = (true, true);
             ending.get_or_insert_with(|| Ending::begin(process, HANGUP_GRACE));
         }
-        match &mut ending {
-            Some(ending) => ending.step(process),
-            None => {
-                eyes.guide(&mut desk.typist, &mut down).await;
-                eyes.attend(desk.typist.is_busy(), up.moved_at);
-            }
+        if let Some(ending) = &mut ending {
+            ending.step(process);
+        } else {
+            eyes.guide(&mut desk.typist, &mut down).await;
+            eyes.attend(desk.typist.is_busy(), up.moved_at);
         }
     };
     answer(desk.typist.agent_ended(Instant::now()));

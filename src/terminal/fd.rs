@@ -90,7 +90,7 @@ pub fn lead_session(command: &mut tokio::process::Command) {
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
-            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY.into(), 0))?;
+            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
             Ok(())
         });
     }

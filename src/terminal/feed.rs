@@ -200,7 +200,9 @@ impl Shower {
 
     fn show(&mut self, batch: &[Bytes]) {
         if self.attended {
-            batch.iter().for_each(|chunk| self.printed.feed(chunk));
+            for chunk in batch {
+                self.printed.feed(chunk);
+            }
         }
         let rows = self.screen.size().rows;
         if self.lost.swap(false, Ordering::Relaxed) {

@@ -104,6 +104,7 @@ enum State {
 impl Printed {
     const LIMIT: usize = 64 * 1024;
 
+    #[expect(clippy::match_same_arms, reason = "a table of states, in order")]
     pub fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.state = match (self.state, byte) {

@@ -173,7 +173,7 @@ impl Tty for Headless {
     }
 
     async fn resized(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn flush(&self) {
@@ -237,7 +237,7 @@ fn reopen() -> Result<File> {
         match file {
             Ok(file) => return Ok(file),
             Err(error) => {
-                failed = anyhow::anyhow!(error).context(format!("cannot open {}", path.display()))
+                failed = anyhow::anyhow!(error).context(format!("cannot open {}", path.display()));
             }
         }
     }

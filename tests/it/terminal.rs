@@ -38,7 +38,7 @@ impl Stage {
         let socket = socket.to_str().expect("text");
         let args = [&["supervise", socket, restart, program], args].concat();
         let report = dir.path().join("report");
-        let outer = Outer::sized(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
+        let outer = Outer::run(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
         let (door, _) = soon("the door", listener.accept())
             .await
             .expect("connected");

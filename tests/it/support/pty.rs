@@ -24,20 +24,10 @@ pub(crate) struct Outer {
 }
 
 impl Outer {
-    /// Starts a program in a terminal of 24 rows and 80 columns, with this
-    /// process's environment and `env`.
+    /// Starts a program in a terminal of that size, with this process's
+    /// environment and `env`.
     #[track_caller]
-    pub(crate) fn run(program: &str, args: &[&str], env: &[(&str, &Path)]) -> Self {
-        Self::sized(TermSize::default(), program, args, env)
-    }
-
-    #[track_caller]
-    pub(crate) fn sized(
-        size: TermSize,
-        program: &str,
-        args: &[&str],
-        env: &[(&str, &Path)],
-    ) -> Self {
+    pub(crate) fn run(size: TermSize, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Self {
         let mut whole: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         whole.extend(
             env.iter()
