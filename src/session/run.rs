@@ -70,8 +70,8 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             moved = down.next() => match moved {
-                Moved::Read(keys) => {
-                    let keys = desk.typist.user(Instant::now(), &keys);
+                Moved::Read(n) => {
+                    let keys = desk.typist.user(Instant::now(), down.keys(n));
                     down.send(&keys).await;
                 }
                 Moved::Written => {}
@@ -94,10 +94,7 @@ pub(super) async fn run(
             }
             () = until(wake) => {}
             moved = up.next() => match moved {
-                Moved::Read(chunk) => {
-                    up.show(&chunk).await;
-                    eyes.feed.output(chunk);
-                }
+                Moved::Read(n) => eyes.feed.output(up.show(n).await),
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,
                 Moved::Closed => up.closed = true,
@@ -141,9 +138,9 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>) {
             up.next().await
         };
         match moved {
-            Moved::Read(chunk) => {
-                read += chunk.len();
-                up.show(&chunk).await;
+            Moved::Read(n) => {
+                read += n;
+                up.show(n).await;
             }
             Moved::Written => {}
             Moved::Closed => up.closed = true,
