@@ -22,10 +22,10 @@ use super::tank::{Contents, Tank};
 use crate::types::size::TermSize;
 
 /// How long output is collected while nobody looks; a question cuts it short.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// The rest after a batch, as a multiple of the time that it took.
-const REST: u32 = 16;
+const REST: u32 = 40;
 
 /// The screen after a batch of output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
