@@ -179,7 +179,13 @@ async fn the_agent_has_the_size_of_the_terminal_from_the_smallest_on() {
         .outer
         .until("ready", |outer| outer.picture().bracketed_paste)
         .await;
-    stage.outer.resize(TermSize::new(0, 0));
+    stage.outer.resize(TermSize { rows: 0, cols: 0 });
+    eventually("a size that can be used", || {
+        stage
+            .reported("size")
+            .contains(&json!([24, 80]))
+            .then_some(())
+    });
     stage.outer.resize(TermSize::new(50, 132));
     eventually("the new size", || {
         stage
