@@ -38,7 +38,7 @@ impl Stage {
         let socket = socket.to_str().expect("text");
         let args = [&["supervise", socket, restart, program], args].concat();
         let report = dir.path().join("report");
-        let outer = Outer::sized(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
+        let outer = Outer::run(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
         let (door, _) = soon("the door", listener.accept())
             .await
             .expect("connected");
@@ -179,7 +179,13 @@ async fn the_agent_has_the_size_of_the_terminal_from_the_smallest_on() {
         .outer
         .until("ready", |outer| outer.picture().bracketed_paste)
         .await;
-    stage.outer.resize(TermSize::new(0, 0));
+    stage.outer.resize(TermSize { rows: 0, cols: 0 });
+    eventually("a size that can be used", || {
+        stage
+            .reported("size")
+            .contains(&json!([24, 80]))
+            .then_some(())
+    });
     stage.outer.resize(TermSize::new(50, 132));
     eventually("the new size", || {
         stage
