@@ -51,6 +51,9 @@ struct Args {
     /// A question that is open from the start; Enter approves it.
     #[arg(long)]
     dialog: Option<String>,
+    /// Asks in words by which no manifest knows a question.
+    #[arg(long)]
+    oddly: bool,
     /// Ends at once with this code.
     #[arg(long)]
     exit: Option<u8>,
@@ -339,7 +342,9 @@ impl Agent {
     }
 
     fn draw(&self) {
-        if let Some(question) = &self.dialog {
+        if let (Some(question), true) = (&self.dialog, self.args.oddly) {
+            say(&format!("\r\n\x1b[2K{question}, may I\r\n"));
+        } else if let Some(question) = &self.dialog {
             say(&format!(
                 "\r\n\x1b[2KAllow {question}?\r\n> 1. Yes\r\n  2. No\r\n"
             ));

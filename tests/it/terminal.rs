@@ -306,8 +306,8 @@ async fn an_agent_without_pastes_gets_a_plain_line() {
 }
 
 #[tokio::test]
-async fn a_dialog_is_never_answered_and_the_prompt_comes_after_it() {
-    let mut stage = Stage::open("never", &["--dialog", "rm"]).await;
+async fn a_dialog_that_no_rule_sees_is_not_answered_either() {
+    let mut stage = Stage::open("never", &["--dialog", "rm", "--oddly"]).await;
     stage.say("type mcp read").await;
     eventually("two attempts", || {
         (stage.reported("paste").len() >= 2).then_some(())
