@@ -34,7 +34,7 @@ pub struct Inbox {
 impl Inbox {
     /// Runs until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.follow()).await;
+        stop.run_until_cancelled(Box::pin(self.follow())).await;
     }
 
     /// Opens the stream again whenever it ends, with the identity of the hour.
@@ -52,7 +52,7 @@ impl Inbox {
             match ended {
                 // A hub that closes the stream may have closed our account.
                 Ok(()) | Err(Error::Conflict | Error::Unauthorized { .. }) => {
-                    self.nudge.notify_one()
+                    self.nudge.notify_one();
                 }
                 Err(Error::Unsupported) => {
                     warn!("this hub has no stream of triggers: mentions do not reach the agent");
@@ -93,7 +93,7 @@ impl Inbox {
                 match receipt.outcome {
                     Outcome::Submitted => info!(upto, "typed a mention"),
                     Outcome::Unknown(why) => {
-                        warn!(upto, why, "typed a mention, with unknown outcome")
+                        warn!(upto, why, "typed a mention, with unknown outcome");
                     }
                     Outcome::Refused(why) => {
                         // Not acknowledged: it waits at the hub.

@@ -222,11 +222,11 @@ impl Line {
                 (b"\x1b[200~", _) => self.pasting = true,
                 (b"\x1b[201~", _) => self.pasting = false,
                 // Any other sequence ends with a letter or a tilde.
-                ([0x1b], _) | ([0x1b, b'['], _) => continue,
+                ([0x1b] | [0x1b, b'['], _) => continue,
                 ([0x1b, ..], b'a'..=b'z' | b'A'..=b'Z' | b'~') => {}
                 ([0x1b, ..], _) => continue,
                 (_, b'\r' | b'\n') if !self.pasting => {
-                    keys.push(Key::Submit(std::mem::take(&mut self.text)))
+                    keys.push(Key::Submit(std::mem::take(&mut self.text)));
                 }
                 (_, 3 | 4) => keys.push(Key::Quit),
                 (_, 8 | 127) if self.text.pop().is_some() => keys.push(Key::Erase),

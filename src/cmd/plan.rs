@@ -87,7 +87,7 @@ fn find(
             }
             Ok(_) => found = Err((Exit::CannotRun, "it is no executable file")),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                found = Err((Exit::CannotRun, "permission denied"))
+                found = Err((Exit::CannotRun, "permission denied"));
             }
             Err(_) => {}
         }

@@ -27,14 +27,14 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             .await
             .map_err(hub_failure)?;
         if args.json && !args.follow {
-            report::line(Value::from_iter(messages.iter().map(as_json)));
+            report::line(messages.iter().map(as_json).collect::<Value>());
             return Ok(Exit::Done);
         }
         let show = |message: &Message| {
             if args.json {
-                report::line(as_json(message))
+                report::line(as_json(message));
             } else {
-                report::line(as_text(message))
+                report::line(as_text(message));
             }
         };
         messages.iter().for_each(show);

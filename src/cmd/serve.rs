@@ -70,7 +70,7 @@ pub(super) fn run(args: &Serve) -> Result<Exit, Failure> {
             max_hops: MAX_HOPS,
             idle_exit: args.background.then_some(IDLE_EXIT),
         };
-        let open = hub::open(bound, settings).map_err(failed)?;
+        let open = hub::open(bound, &settings).map_err(failed)?;
         let stop = CancellationToken::new();
         stop_on_signals(&stop).map_err(failed)?;
         if args.json {

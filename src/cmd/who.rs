@@ -15,7 +15,7 @@ pub(super) fn run(args: &Who) -> Result<Exit, Failure> {
         setting.client().status(&human).await.map_err(hub_failure)
     })?;
     if args.json {
-        report::line(Value::from_iter(all.iter().map(|(name, status)| {
+        let list = all.iter().map(|(name, status)| {
             json!({
                 "name": name,
                 "base": status.base,
@@ -23,7 +23,8 @@ pub(super) fn run(args: &Who) -> Result<Exit, Failure> {
                 "online": status.available,
                 "busy": status.busy,
             })
-        })));
+        });
+        report::line(list.collect::<Value>());
         return Ok(Exit::Done);
     }
     let width = all

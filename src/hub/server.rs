@@ -152,7 +152,7 @@ pub struct Open {
 ///
 /// # Errors
 /// If the data directory cannot be used, or another hub uses it.
-pub fn open(bound: Bound, settings: Settings) -> Result<Open> {
+pub fn open(bound: Bound, settings: &Settings) -> Result<Open> {
     let lock = files::claim(&settings.data_dir)?;
     let human = files::make_human_token(&settings.data_dir)?;
     let path = files::store(&settings.data_dir)?;

@@ -761,7 +761,7 @@ async fn two_hubs_never_share_a_directory_or_a_port() {
         idle_exit: None,
     };
     let bound = hub::bind("localhost", 0, 0).expect("two ports");
-    let error = hub::open(bound, settings)
+    let error = hub::open(bound, &settings)
         .err()
         .expect("the directory is taken");
     assert!(

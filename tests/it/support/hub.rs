@@ -46,7 +46,7 @@ impl Hub {
             idle_exit,
         };
         let served = tokio::spawn(hub::serve(
-            hub::open(bound, settings).expect("a hub"),
+            hub::open(bound, &settings).expect("a hub"),
             stop.clone(),
         ));
         let hub = Self {
