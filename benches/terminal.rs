@@ -119,6 +119,7 @@ fn output(command: &[String], megabytes: usize) -> Result<f64, Failure> {
     let start = Instant::now();
     outer.until(END)?;
     let seconds = start.elapsed().as_secs_f64();
+    outer.write(b"q")?;
     outer.end()?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     Ok(megabytes as f64 / seconds)
@@ -207,21 +208,21 @@ fn relay(command: &[String]) -> Result<(), Failure> {
         .spawn()?;
     drop(pair.slave);
     let mut buf = vec![0; 64 * 1024];
-    let (stdin, stdout): (OwnedFd, OwnedFd) = (
+    let (user_in, user_out): (OwnedFd, OwnedFd) = (
         std::io::stdin().as_fd().try_clone_to_owned()?,
         std::io::stdout().as_fd().try_clone_to_owned()?,
     );
     loop {
         let mut fds = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(user_in.as_fd(), PollFlags::POLLIN),
             PollFd::new(pair.master.as_fd(), PollFlags::POLLIN),
         ];
         poll(&mut fds, PollTimeout::NONE)?;
         let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if ready[1] && !copy(&pair.master, &stdout, &mut buf)? {
+        if ready[1] && !copy(&pair.master, &user_out, &mut buf)? {
             break;
         }
-        if ready[0] && !copy(&stdin, &pair.master, &mut buf)? {
+        if ready[0] && !copy(&user_in, &pair.master, &mut buf)? {
             break;
         }
     }
@@ -292,14 +293,14 @@ fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
     out.write_all(START)?;
     out.flush()?;
     std::io::stdin().read_exact(&mut [0])?;
-    let mut left = megabytes * 1_000_000;
-    while left > 0 {
-        let n = text.len().min(left);
-        out.write_all(&text[..n])?;
-        left -= n;
+    for _ in 0..=megabytes * 1_000_000 / text.len() {
+        out.write_all(&text)?;
     }
+    out.write_all(b"\x1b[m\r\n")?;
     out.write_all(END)?;
     out.flush()?;
+    // tmux would not draw the end of a program that has gone.
+    std::io::stdin().read_exact(&mut [0])?;
     Ok(())
 }
 

@@ -71,6 +71,7 @@ impl Draft {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "a table of states, in order")]
     fn byte(&mut self, byte: u8) -> bool {
         match (std::mem::take(&mut self.state), byte) {
             (State::Ground, 0x1b) => self.state = State::Escape,
@@ -161,6 +162,7 @@ impl Draft {
 
     /// A key with modifiers, as 1 and the sum of shift 1, alt 2, control 4,
     /// super 8 …; the locks above count nothing.
+    #[expect(clippy::match_same_arms, reason = "one line a kind of key")]
     fn modified(&mut self, code: u32, modifiers: u32) {
         let held = modifiers.saturating_sub(1) & 0x3f;
         match code {
@@ -175,6 +177,7 @@ impl Draft {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "one line a kind of key")]
     fn key(&mut self, code: u32, control: bool) {
         let backslash = std::mem::replace(&mut self.backslash, code == u32::from(b'\\'));
         match code {

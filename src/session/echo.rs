@@ -21,13 +21,13 @@ pub struct Places {
 impl Needle {
     #[must_use]
     pub fn of(prompt: &str) -> Self {
-        Self(prompt.chars().filter(is_ink).take(LENGTH).collect())
+        Self(prompt.chars().filter(|c| is_ink(*c)).take(LENGTH).collect())
     }
 
     /// True if output, blanks removed, holds it.
     #[must_use]
     pub fn is_in(&self, printed: &str) -> bool {
-        let printed: String = printed.chars().filter(is_ink).collect();
+        let printed: String = printed.chars().filter(|c| is_ink(*c)).collect();
         printed.contains(&self.0) || printed.contains(PLACEHOLDER)
     }
 
@@ -38,7 +38,7 @@ impl Needle {
         let mut starts = Vec::new();
         for row in rows {
             starts.push(text.len());
-            text.extend(row.chars().filter(is_ink));
+            text.extend(row.chars().filter(|c| is_ink(*c)));
         }
         let mut found: Vec<usize> = [self.0.as_str(), PLACEHOLDER]
             .iter()
@@ -69,7 +69,7 @@ impl Places {
 }
 
 /// Neither blank nor part of a frame.
-fn is_ink(c: &char) -> bool {
+fn is_ink(c: char) -> bool {
     !c.is_whitespace() && !matches!(c, '\u{2500}'..='\u{259f}' | '|')
 }
 

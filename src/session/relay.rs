@@ -5,23 +5,21 @@
 
 use std::future::{Future, pending, ready};
 use std::io;
+use std::ops::Range;
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::terminal::{Pty, Tty};
 
-/// Reads are made into blocks of this size, which the screen model shares.
+/// The largest piece of output that is read at once.
 const BLOCK: usize = 64 * 1024;
-
-/// A block with less room than this is left to the model.
-const LEAST: usize = 16 * 1024;
 
 /// What came of waiting for one way.
 #[derive(Debug)]
 pub(super) enum Moved {
-    /// These bytes were read.
-    Read(Bytes),
+    /// So many bytes were read.
+    Read(usize),
     /// A piece of what waits was written.
     Written,
     /// The end that is read has closed.
@@ -34,8 +32,9 @@ pub(super) enum Moved {
 pub(super) struct Up<'a, T> {
     pty: &'a Pty,
     tty: &'a T,
-    block: BytesMut,
-    waiting: Bytes,
+    block: Vec<u8>,
+    /// The part of the block that the terminal has not taken yet.
+    waiting: Range<usize>,
     /// When the agent last wrote.
     pub(super) moved_at: Instant,
     /// The agent's terminal is closed.
@@ -49,8 +48,8 @@ impl<'a, T: Tty> Up<'a, T> {
         Self {
             pty,
             tty,
-            block: BytesMut::zeroed(BLOCK),
-            waiting: Bytes::new(),
+            block: vec![0; BLOCK],
+            waiting: 0..0,
             moved_at: Instant::now(),
             closed: false,
             blind: false,
@@ -60,13 +59,13 @@ impl<'a, T: Tty> Up<'a, T> {
     /// Moves one piece: what waits, else what comes next.
     pub(super) async fn next(&mut self) -> Moved {
         if !self.waiting.is_empty() {
-            return match self.tty.write(&self.waiting).await {
+            return match self.tty.write(&self.block[self.waiting.clone()]).await {
                 Ok(n) => {
-                    self.waiting.advance(n);
+                    self.waiting.start += n;
                     Moved::Written
                 }
                 Err(error) => {
-                    self.waiting.clear();
+                    self.waiting = 0..0;
                     Moved::Lost(error)
                 }
             };
@@ -75,7 +74,7 @@ impl<'a, T: Tty> Up<'a, T> {
             return pending().await;
         }
         match self.pty.read(&mut self.block).await {
-            Ok(n) if n > 0 => Moved::Read(self.take(n)),
+            Ok(n) if n > 0 => Moved::Read(n),
             Ok(_) => Moved::Closed,
             Err(error) => {
                 tracing::warn!(%error, "cannot read the agent's terminal");
@@ -84,27 +83,21 @@ impl<'a, T: Tty> Up<'a, T> {
         }
     }
 
-    /// Shows what was read, at once if the terminal takes it.
-    pub(super) async fn show(&mut self, chunk: &Bytes) {
+    /// Shows the `n` bytes that were read, at once if the terminal takes them,
+    /// and returns them.
+    pub(super) async fn show(&mut self, n: usize) -> &[u8] {
         self.moved_at = Instant::now();
-        if self.blind {
-            return;
+        let chunk = &self.block[..n];
+        if !self.blind {
+            // An error comes again with the next try.
+            let shown = at_once(self.tty.write(chunk)).await.and_then(Result::ok);
+            self.waiting = shown.unwrap_or(0)..n;
         }
-        // An error comes again with the next try.
-        let shown = at_once(self.tty.write(chunk)).await;
-        self.waiting = chunk.slice(shown.and_then(Result::ok).unwrap_or(0)..);
+        chunk
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    fn take(&mut self, n: usize) -> Bytes {
-        let chunk = self.block.split_to(n).freeze();
-        if self.block.len() < LEAST {
-            self.block = BytesMut::zeroed(BLOCK);
-        }
-        chunk
     }
 }
 
@@ -147,9 +140,14 @@ impl<'a, T: Tty> Down<'a, T> {
             return pending().await;
         }
         match self.tty.read(self.buf.as_mut()).await {
-            Ok(n) if n > 0 => Moved::Read(Bytes::copy_from_slice(&self.buf[..n])),
+            Ok(n) if n > 0 => Moved::Read(n),
             _ => Moved::Closed,
         }
+    }
+
+    /// The `n` bytes that were read.
+    pub(super) fn keys(&self, n: usize) -> &[u8] {
+        &self.buf[..n]
     }
 
     /// Types bytes, at once if the agent takes them.

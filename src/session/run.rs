@@ -70,8 +70,8 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             moved = down.next() => match moved {
-                Moved::Read(keys) => {
-                    let keys = desk.typist.user(Instant::now(), &keys);
+                Moved::Read(n) => {
+                    let keys = desk.typist.user(Instant::now(), down.keys(n));
                     down.send(&keys).await;
                 }
                 Moved::Written => {}
@@ -94,10 +94,7 @@ pub(super) async fn run(
             }
             () = until(wake) => {}
             moved = up.next() => match moved {
-                Moved::Read(chunk) => {
-                    up.show(&chunk).await;
-                    eyes.feed.output(chunk);
-                }
+                Moved::Read(n) => eyes.feed.output(up.show(n).await),
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,
                 Moved::Closed => up.closed = true,
@@ -108,12 +105,11 @@ pub(super) async fn run(
             (up.blind, down.closed) = (true, true);
             ending.get_or_insert_with(|| Ending::begin(process, HANGUP_GRACE));
         }
-        match &mut ending {
-            Some(ending) => ending.step(process),
-            None => {
-                eyes.guide(&mut desk.typist, &mut down).await;
-                eyes.attend(desk.typist.is_busy(), up.moved_at);
-            }
+        if let Some(ending) = &mut ending {
+            ending.step(process);
+        } else {
+            eyes.guide(&mut desk.typist, &mut down).await;
+            eyes.attend(desk.typist.is_busy(), up.moved_at);
         }
     };
     answer(desk.typist.agent_ended(Instant::now()));
@@ -142,9 +138,9 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>) {
             up.next().await
         };
         match moved {
-            Moved::Read(chunk) => {
-                read += chunk.len();
-                up.show(&chunk).await;
+            Moved::Read(n) => {
+                read += n;
+                up.show(n).await;
             }
             Moved::Written => {}
             Moved::Closed => up.closed = true,

@@ -58,7 +58,9 @@ impl AsFd for Fd {
     }
 }
 
-/// The size of a terminal.
+/// The size of a terminal. A side that it does not know (CI runners, serial
+/// lines) is that of the default: agents assume the same, and a prompt could
+/// not be seen in a single cell.
 ///
 /// # Errors
 /// If the descriptor is no terminal.
@@ -67,7 +69,12 @@ pub fn size(fd: impl AsFd) -> io::Result<TermSize> {
     // SAFETY: the descriptor is open and the kernel writes one `winsize`.
     let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     nix::errno::Errno::result(result)?;
-    Ok(TermSize::new(size.ws_row, size.ws_col))
+    let known = |side, default| if side == 0 { default } else { side };
+    let default = TermSize::default();
+    Ok(TermSize::new(
+        known(size.ws_row, default.rows),
+        known(size.ws_col, default.cols),
+    ))
 }
 
 /// Sets the size of a terminal; the kernel tells its foreground processes.
@@ -90,7 +97,7 @@ pub fn lead_session(command: &mut tokio::process::Command) {
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
-            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY.into(), 0))?;
+            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
             Ok(())
         });
     }

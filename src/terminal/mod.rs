@@ -6,6 +6,7 @@ pub mod keys;
 pub mod plain;
 pub mod pty;
 pub mod screen;
+mod tank;
 pub mod tty;
 
 pub use feed::{Feed, Look};

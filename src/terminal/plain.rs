@@ -1,58 +1,50 @@
 //! What can be told of output without showing it. Pure.
 //!
-//! A flood of output is not worth showing line by line: of a long run without
-//! escape sequences only what is still visible at its end matters, and that is
-//! found at memory speed. See ECMA-48 for what a sequence is.
+//! A flood is not worth showing line by line: what is left of it in the end is
+//! its tail, and the modes that it has switched. See ECMA-48 for what a
+//! sequence is, and xterm for private modes.
 
-/// How much of a flood full of escape sequences is shown, if it cannot be
-/// shown whole, in bytes.
-pub const TAIL: usize = 256 * 1024;
+/// How much of a flood is shown, in bytes.
+pub const TAIL: usize = 64 * 1024;
 
-/// A run shorter than this is shown as it is, in bytes.
-const LONG: usize = 4096;
-
-/// The start of a run that is always shown: it may be the rest of a sequence.
-const HEAD: usize = 64;
-
-/// Cuts out of each run without escape sequences the lines that have scrolled
-/// away by its end. The screen that results is the same, if its scroll region
-/// is whole.
-#[must_use]
-pub fn without_scrolled(bytes: &[u8], rows: u16) -> Vec<u8> {
-    let mut kept = Vec::new();
-    for run in bytes.split_inclusive(|b| *b == 0x1b) {
-        match visible_from(run, rows) {
-            Some(start) => {
-                kept.extend_from_slice(&run[..HEAD]);
-                kept.extend_from_slice(&run[start..]);
-            }
-            None => kept.extend_from_slice(run),
-        }
+/// Cuts a flood down to its tail, from the beginning of a line if there is
+/// one, and the last setting of each private mode before it: an agent does not
+/// switch those again.
+pub fn skip(flood: &mut Vec<u8>) {
+    let start = flood.len().saturating_sub(TAIL);
+    let start = memchr::memchr(b'\n', &flood[start..]).map_or(start, |at| start + at + 1);
+    // The cut may be within a sequence: CAN ends it.
+    let mut kept = b"\x18".to_vec();
+    for mode in last_modes(&flood[..start]) {
+        kept.extend_from_slice(mode);
     }
-    kept
+    flood.splice(..start, kept);
 }
 
-/// Keeps the tail of a flood, and of what is before it the sequences that
-/// switch modes: the agent does not repeat those.
-#[must_use]
-pub fn tail_and_modes(bytes: &[u8]) -> Vec<u8> {
-    let start = bytes.len().saturating_sub(TAIL);
-    let start = memchr::memchr(b'\n', &bytes[start..]).map_or(start, |at| start + at + 1);
-    let mut kept = b"\x18".to_vec();
-    for at in memchr::memmem::find_iter(&bytes[..start], b"\x1b[?") {
-        let rest = &bytes[at..start];
-        let end = rest
-            .iter()
-            .skip(3)
-            .position(|b| !matches!(b, b'0'..=b'9' | b';'));
-        if let Some(end) = end
-            && matches!(rest[end + 3], b'h' | b'l')
-        {
-            kept.extend_from_slice(&rest[..end + 4]);
+/// The sequences that set or reset private modes, the last one of each.
+fn last_modes(bytes: &[u8]) -> Vec<&[u8]> {
+    const PREFIX: &[u8] = b"\x1b[?";
+    let mut modes: Vec<&[u8]> = Vec::new();
+    for at in memchr::memmem::find_iter(bytes, PREFIX) {
+        let params = bytes[at + PREFIX.len()..].iter();
+        let Some(len) = params
+            .clone()
+            .position(|b| !matches!(b, b'0'..=b'9' | b';'))
+        else {
+            continue;
+        };
+        let last = at + PREFIX.len() + len;
+        if !matches!(bytes[last], b'h' | b'l') {
+            continue;
+        }
+        let mode = &bytes[at..=last];
+        let same = |other: &&[u8]| other[..other.len() - 1] == bytes[at..last];
+        match modes.iter_mut().find(|other| same(other)) {
+            Some(earlier) => *earlier = mode,
+            None => modes.push(mode),
         }
     }
-    kept.extend_from_slice(&bytes[start..]);
-    kept
+    modes
 }
 
 /// True if nothing of what a screen showed before can be left after these
@@ -64,23 +56,6 @@ pub fn repaints(bytes: &[u8], rows: u16) -> bool {
         || finds(b"\x1b[?1049h")
         || finds(b"\x1bc")
         || memchr::memchr_iter(b'\n', bytes).nth(rows.into()).is_some()
-}
-
-/// Where in a run the line end before its last `rows` lines is, if the run is
-/// long enough to be cut and leads nowhere else.
-fn visible_from(run: &[u8], rows: u16) -> Option<usize> {
-    // Shift in and out change how later bytes look, as an escape would; and a
-    // run that does not start like a sequence of some digits may be a string.
-    let strange = memchr::memchr2(0x0e, 0x0f, run).is_some()
-        || matches!(run.first(), Some(b']' | b'P' | b'X' | b'^' | b'_'));
-    if run.len() < LONG || strange {
-        return None;
-    }
-    memchr::memrchr_iter(b'\n', run)
-        .skip(usize::from(rows) + 1)
-        .map(|at| at.saturating_sub(1))
-        .take_while(|at| *at >= HEAD)
-        .find(|at| run[*at] == b'\r')
 }
 
 /// Collects the printable text of output, blanks and sequences left out, up to
@@ -104,6 +79,7 @@ enum State {
 impl Printed {
     const LIMIT: usize = 64 * 1024;
 
+    #[expect(clippy::match_same_arms, reason = "a table of states, in order")]
     pub fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.state = match (self.state, byte) {
@@ -158,38 +134,32 @@ mod tests {
 
     #[test]
     fn a_cut_flood_ends_in_the_same_screen() {
-        let mut flood = b"\x1b[2J\x1b[H\x1b[1mtop\r\n".to_vec();
-        for line in 0..5000 {
-            flood.extend_from_slice(format!("line {line} with some words\r\n").as_bytes());
+        let mut flood = b"\x1b[2J\x1b[H\x1b[?2004h\x1b[?25h\x1b[1mtop\r\n".to_vec();
+        for line in 0..9000 {
+            flood.extend_from_slice(format!("\tline {line} with\x1b[32m words\r\n").as_bytes());
         }
-        flood.extend_from_slice(b"\x1b[3;1Hmiddle\x1b[24;1H");
-        for line in 0..3000 {
-            flood.extend_from_slice(format!("\tmore {line}\r\n").as_bytes());
-        }
-        let kept = without_scrolled(&flood, 24);
-        assert!(kept.len() < 4096, "{}", kept.len());
-        let [whole, cut] = [&flood, &kept].map(|bytes| {
+        flood.extend_from_slice("äöü\x1b[3;1Hmiddle\x1b[24;1H".as_bytes());
+        let mut cut = flood.clone();
+        skip(&mut cut);
+        assert!(cut.len() <= TAIL + 32, "{}", cut.len());
+        let [whole, cut] = [flood, cut].map(|bytes| {
             let mut screen = Screen::new(TermSize::default());
-            screen.feed(bytes);
+            screen.feed(&bytes);
             screen.picture()
         });
         assert_eq!(whole, cut);
     }
 
     #[test]
-    fn short_runs_and_lines_without_return_are_kept_whole() {
-        for bytes in [b"a\r\nb\r\n".repeat(20), b"x\n".repeat(9000)] {
-            assert_eq!(without_scrolled(&bytes, 2), bytes);
-        }
-    }
-
-    #[test]
-    fn modes_survive_what_is_skipped() {
-        let mut flood = b"\x1b[?2004h\x1b[?1049;1004h\x1b[?25$p\x1b[31mx\r\n".to_vec();
-        flood.extend(b"\x1b[32mcolour\r\n".repeat(TAIL / 8));
-        let kept = tail_and_modes(&flood);
-        assert!(kept.starts_with(b"\x18\x1b[?2004h\x1b[?1049;1004h\x1b["));
-        assert!(kept.len() <= TAIL + 64);
+    fn the_last_setting_of_each_mode_survives() {
+        let mut flood = b"\x1b[?2004l\x1b[?1049;1004h\x1b[?25$p\x1b[?2004h\x1b[31mx\r\n".to_vec();
+        flood.extend(b"\x1b[?25l\x1b[32mcolour\x1b[?25h\r\n".repeat(TAIL / 8));
+        skip(&mut flood);
+        assert!(flood.starts_with(b"\x18\x1b[?2004h\x1b[?1049;1004h\x1b[?25h\x1b[?25l"));
+        assert!(flood.len() <= TAIL + 64);
+        let before = flood.len();
+        skip(&mut flood);
+        assert!(flood.len() <= before, "the modes do not pile up");
     }
 
     #[test]

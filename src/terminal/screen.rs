@@ -49,7 +49,7 @@ impl Screen {
         self.guarded(|model| {
             model
                 .screen_mut()
-                .set_size(side(size.rows), side(size.cols))
+                .set_size(side(size.rows), side(size.cols));
         });
     }
 

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic;
 
 use anyhow::{Context, Result};
 use nix::libc;
@@ -173,7 +174,7 @@ impl Tty for Headless {
     }
 
     async fn resized(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn flush(&self) {
@@ -185,7 +186,8 @@ impl Tty for Headless {
     }
 }
 
-/// The guard of raw mode.
+/// The guard of raw mode. While it lives, panics are told to the log: on a raw
+/// terminal their text would stand in the agent's picture.
 #[derive(Debug)]
 struct Raw {
     tty: File,
@@ -198,6 +200,7 @@ impl Raw {
         let mut raw = before.clone();
         termios::cfmakeraw(&mut raw);
         termios::tcsetattr(&tty, SetArg::TCSANOW, &raw)?;
+        panic::set_hook(Box::new(|panic| tracing::error!(%panic, "we panicked")));
         Ok(Self {
             tty: tty.into(),
             before,
@@ -210,6 +213,10 @@ impl Drop for Raw {
         write_soon(&mut self.tty, UNDO);
         if let Err(error) = termios::tcsetattr(&self.tty, SetArg::TCSANOW, &self.before) {
             tracing::warn!(%error, "cannot restore the terminal");
+        }
+        // A thread that panics may not change the hook.
+        if !std::thread::panicking() {
+            drop(panic::take_hook());
         }
     }
 }
@@ -237,7 +244,7 @@ fn reopen() -> Result<File> {
         match file {
             Ok(file) => return Ok(file),
             Err(error) => {
-                failed = anyhow::anyhow!(error).context(format!("cannot open {}", path.display()))
+                failed = anyhow::anyhow!(error).context(format!("cannot open {}", path.display()));
             }
         }
     }

@@ -11,7 +11,7 @@ mod mcp;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
@@ -23,7 +23,8 @@ use tokio::sync::mpsc;
 
 /// Arguments that are not listed are taken and ignored, as an agent would take
 /// what it is told of its servers.
-#[derive(Parser, Clone)]
+#[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 #[command(disable_help_flag = true, ignore_errors = true)]
 struct Args {
     /// Milliseconds until bracketed paste is on; input before is lost.
@@ -50,6 +51,9 @@ struct Args {
     /// A question that is open from the start; Enter approves it.
     #[arg(long)]
     dialog: Option<String>,
+    /// Asks in words by which no manifest knows a question.
+    #[arg(long)]
+    oddly: bool,
     /// Ends at once with this code.
     #[arg(long)]
     exit: Option<u8>,
@@ -167,13 +171,7 @@ impl Agent {
         }
         say("fake agent\r\n");
         if self.args.grandchild {
-            let mut sleeper = Command::new("sh");
-            sleeper.args(["-c", "trap '' HUP; echo left behind; sleep 600"]);
-            let child = sleeper
-                .stdin(Stdio::inherit())
-                .spawn()
-                .expect("a grandchild");
-            report(&json!({"grandchild": child.id()}));
+            leave_behind();
         }
         let (bytes, mut input) = mpsc::channel(64);
         std::thread::spawn(move || {
@@ -344,7 +342,9 @@ impl Agent {
     }
 
     fn draw(&self) {
-        if let Some(question) = &self.dialog {
+        if let (Some(question), true) = (&self.dialog, self.args.oddly) {
+            say(&format!("\r\n\x1b[2K{question}, may I\r\n"));
+        } else if let Some(question) = &self.dialog {
             say(&format!(
                 "\r\n\x1b[2KAllow {question}?\r\n> 1. Yes\r\n  2. No\r\n"
             ));
@@ -359,6 +359,13 @@ async fn come(signal: &mut Option<tokio::signal::unix::Signal>) {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
+}
+
+#[expect(clippy::zombie_processes, reason = "it is to outlive this program")]
+fn leave_behind() {
+    let script = "trap '' HUP; echo left behind; sleep 600";
+    let child = Command::new("sh").args(["-c", script]).spawn();
+    report(&json!({"grandchild": child.expect("a grandchild").id()}));
 }
 
 fn emit(megabytes: usize) {

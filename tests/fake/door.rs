@@ -1,7 +1,8 @@
 //! The test door of the session: `fake-agent supervise SOCKET RESTART PROGRAM
 //! [ARGS…]` runs a program as a launch would, without configuration, hub and
 //! proxy. Lines `type TEXT`, `view` and `stop MS` on the socket are commands;
-//! receipts and views come back as JSON lines. SIGTERM stops, as for a launch.
+//! receipts and views come back as JSON lines. SIGTERM and SIGHUP stop, as for a
+//! launch.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) async fn run() -> ExitCode {
         pacing: Pacing {
             enter_delay: Duration::from_millis(50),
             settle: Duration::from_millis(200),
-            echo_timeout: Duration::from_millis(1000),
+            echo_timeout: Duration::from_secs(1),
         },
         manifest: Manifest::of(&stem.to_string_lossy()),
         launch: Launch {
@@ -40,13 +41,15 @@ pub(crate) async fn run() -> ExitCode {
         },
     };
     let (session, mailbox) = session::open();
-    let stop = session.clone();
-    tokio::spawn(async move {
-        let mut term = signal(SignalKind::terminate()).expect("SIGTERM");
-        while term.recv().await.is_some() {
-            stop.stop(Duration::from_millis(400)).await;
-        }
-    });
+    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        let stop = session.clone();
+        let mut signals = signal(kind).expect("a signal");
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                stop.stop(Duration::from_millis(400)).await;
+            }
+        });
+    }
     if let Ok(stream) = UnixStream::connect(socket).await {
         tokio::spawn(serve(stream, session));
     }

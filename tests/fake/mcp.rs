@@ -64,13 +64,13 @@ fn find() -> Option<Server> {
             "-c" => {
                 let (key, value) = pair[1].split_once('=')?;
                 let value = value.trim_matches('"');
-                if key.ends_with(".url") {
-                    server.url = value.to_owned();
-                } else if key.ends_with(".bearer_token_env_var") {
-                    let token = std::env::var(value).ok()?;
-                    server
-                        .headers
-                        .push(("Authorization".into(), format!("Bearer {token}")));
+                match key.rsplit('.').next()? {
+                    "url" => value.clone_into(&mut server.url),
+                    "bearer_token_env_var" => {
+                        let token = format!("Bearer {}", std::env::var(value).ok()?);
+                        server.headers.push(("Authorization".into(), token));
+                    }
+                    _ => {}
                 }
             }
             _ => {}
@@ -111,7 +111,7 @@ fn post(
     );
     let session = session.map(|id| ("Mcp-Session-Id".to_owned(), id.to_owned()));
     for (name, value) in server.headers.iter().chain(&session) {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let mut stream = TcpStream::connect(host)?;
     stream.write_all(format!("{head}\r\n{body}").as_bytes())?;

@@ -38,7 +38,7 @@ impl Stage {
         let socket = socket.to_str().expect("text");
         let args = [&["supervise", socket, restart, program], args].concat();
         let report = dir.path().join("report");
-        let outer = Outer::sized(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
+        let outer = Outer::run(size, FAKE, &args, &[("FAKE_REPORT", &report)]);
         let (door, _) = soon("the door", listener.accept())
             .await
             .expect("connected");
@@ -179,7 +179,13 @@ async fn the_agent_has_the_size_of_the_terminal_from_the_smallest_on() {
         .outer
         .until("ready", |outer| outer.picture().bracketed_paste)
         .await;
-    stage.outer.resize(TermSize::new(0, 0));
+    stage.outer.resize(TermSize { rows: 0, cols: 0 });
+    eventually("a size that can be used", || {
+        stage
+            .reported("size")
+            .contains(&json!([24, 80]))
+            .then_some(())
+    });
     stage.outer.resize(TermSize::new(50, 132));
     eventually("the new size", || {
         stage
@@ -300,8 +306,8 @@ async fn an_agent_without_pastes_gets_a_plain_line() {
 }
 
 #[tokio::test]
-async fn a_dialog_is_never_answered_and_the_prompt_comes_after_it() {
-    let mut stage = Stage::open("never", &["--dialog", "rm"]).await;
+async fn a_dialog_that_no_rule_sees_is_not_answered_either() {
+    let mut stage = Stage::open("never", &["--dialog", "rm", "--oddly"]).await;
     stage.say("type mcp read").await;
     eventually("two attempts", || {
         (stage.reported("paste").len() >= 2).then_some(())

@@ -27,17 +27,12 @@ impl Outer {
     /// Starts a program in a terminal of that size, in this process's
     /// directory, with its environment and `env`.
     #[track_caller]
-    pub(crate) fn sized(
-        size: TermSize,
-        program: &str,
-        args: &[&str],
-        env: &[(&str, &Path)],
-    ) -> Self {
+    pub(crate) fn run(size: TermSize, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Self {
         let here = std::env::current_dir().expect("a directory");
         Self::started(size, program, args, env, &here)
     }
 
-    /// As [`Outer::sized`], in another directory.
+    /// As [`Outer::run`], in another directory.
     #[track_caller]
     pub(crate) fn started(
         size: TermSize,
