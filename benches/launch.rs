@@ -36,6 +36,14 @@ use wrapper::types::upstream::Endpoint;
 
 const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
 
+const SIZE: TermSize = TermSize {
+    rows: 40,
+    cols: 120,
+};
+
+/// Below the temporary directory.
+const DATA: &str = "data";
+
 /// Where the agent reports to.
 const REPORT: &str = "LAUNCH_BENCH_REPORT";
 
@@ -264,11 +272,8 @@ impl World {
                  mcp_inject = \"proxy_file\"\nmcp_flag = \"--mcp-config\"\n"
             ),
         )?;
-        let data = dir.path().join("hub");
         let mut hub = Command::new(WRAPPER)
             .args(["serve", "--json", "--port", "0", "--mcp-http-port", "0"])
-            .arg("--data-dir")
-            .arg(&data)
             .envs(variables(dir.path()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -287,7 +292,7 @@ impl World {
         let ports = ["--port", &rest.to_string()].map(str::to_owned);
         let mcp = ["--mcp-http-port", &mcp.to_string()].map(str::to_owned);
         Ok(Self {
-            human: hub::human_token(&data)?,
+            human: hub::human_token(&dir.path().join(DATA).join("wrapper/hub"))?,
             client: Client::new(Endpoint::loopback(rest, "/")),
             ports: [ports, mcp].concat(),
             hub,
@@ -351,7 +356,7 @@ fn variables(dir: &Path) -> Vec<(&'static str, PathBuf)> {
         ("HOME", dir.join("home")),
         ("WRAPPER_CONFIG", dir.join("config.toml")),
         ("WRAPPER_STATE_DIR", dir.join("state")),
-        ("XDG_DATA_HOME", dir.join("data")),
+        ("XDG_DATA_HOME", dir.join(DATA)),
         (REPORT, dir.join("report")),
     ]
 }
@@ -366,7 +371,7 @@ struct Outer {
 
 impl Outer {
     fn run(launch: &Launch) -> Result<Self, Failure> {
-        let (pty, process) = Pty::spawn(launch, TermSize::default())?;
+        let (pty, process) = Pty::spawn(launch, SIZE)?;
         Ok(Self {
             pty,
             process,
@@ -445,7 +450,7 @@ fn agent() -> io::Result<()> {
 /// The least that a relay can do: poll, one read, one write.
 fn relay(command: &[String]) -> Result<(), Failure> {
     raw()?;
-    let pair = nix::pty::openpty(&winsize(TermSize::default()), None)?;
+    let pair = nix::pty::openpty(&winsize(SIZE), None)?;
     let stdio = || pair.slave.try_clone().map(Stdio::from);
     let mut child = Command::new(&command[0])
         .args(&command[1..])
@@ -454,18 +459,18 @@ fn relay(command: &[String]) -> Result<(), Failure> {
         .stderr(stdio()?)
         .spawn()?;
     drop(pair.slave);
-    let (stdin, stdout) = (
+    let (keys, screen) = (
         io::stdin().as_fd().try_clone_to_owned()?,
         io::stdout().as_fd().try_clone_to_owned()?,
     );
     loop {
         let mut fds = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(keys.as_fd(), PollFlags::POLLIN),
             PollFd::new(pair.master.as_fd(), PollFlags::POLLIN),
         ];
         poll(&mut fds, PollTimeout::NONE)?;
         let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if (ready[1] && !copy(&pair.master, &stdout)?) || (ready[0] && !copy(&stdin, &pair.master)?)
+        if (ready[1] && !copy(&pair.master, &screen)?) || (ready[0] && !copy(&keys, &pair.master)?)
         {
             break;
         }

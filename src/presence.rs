@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+#[cfg(not(target_os = "linux"))]
+use tokio::time::sleep as sleep_through;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -127,9 +129,6 @@ async fn sleep_through(time: Duration) {
         _ => tokio::time::sleep(time).await,
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-use tokio::time::sleep as sleep_through;
 
 /// A descriptor that becomes readable; to the runtime it is a pipe.
 #[cfg(target_os = "linux")]
