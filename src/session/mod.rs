@@ -2,7 +2,7 @@
 //! started again when it ends.
 //!
 //! [`open`] makes the two ends: the [`Session`] that others hold, and the
-//! [`Mailbox`] that [`supervise`] works through.
+//! [`Mailbox`] that [`supervise()`] works through.
 
 pub mod detect;
 pub mod draft;

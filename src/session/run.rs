@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
@@ -16,7 +17,7 @@ use super::ending::{Ending, sweep};
 use super::handle::{Command, Receipt};
 use super::relay::{Down, Moved, Up};
 use super::typist::{Act, Scene, Typist};
-use crate::terminal::{Feed, Look, Picture, Process, Pty, Tty};
+use crate::terminal::{Change, Feed, Look, Picture, Process, Pty, Tty};
 use crate::types::exit::AgentExit;
 
 /// How long the agent's terminal must be silent after the agent's end, if
@@ -86,7 +87,10 @@ pub(super) async fn run(
                 Command::View(reply) => eyes.tell(reply),
                 Command::Stop { grace } => ending = Some(Ending::begin(process, grace)),
             },
-            exit = process.wait() => break exit?,
+            change = process.change() => match change? {
+                Change::Ended(exit) => break exit,
+                Change::Stopped => suspend(pty, process, tty)?,
+            },
             look = eyes.feed.next(), if eyes.attended => eyes.see(look, &desk.manifest),
             () = tty.resized() => {
                 eyes.feed.resize(tty.size());
@@ -122,6 +126,17 @@ pub(super) async fn run(
         drain(&mut up).await;
     }
     Ok(Ended { exit, stopped })
+}
+
+/// The agent was suspended, so we are as well; then both go on.
+fn suspend(pty: &Pty, process: &Process, tty: &impl Tty) -> io::Result<()> {
+    tracing::info!("suspended");
+    if let Err(error) = tty.suspend() {
+        tracing::warn!(%error, "cannot give the terminal back");
+    }
+    pty.resize(tty.size())?;
+    process.signal(Signal::SIGCONT);
+    Ok(())
 }
 
 /// Shows what the agent wrote before it ended. Whoever else holds its terminal

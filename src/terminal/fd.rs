@@ -3,18 +3,21 @@
 
 #![expect(
     unsafe_code,
-    reason = "registering a descriptor, two ioctls and the child's session have no safe form"
+    reason = "registering a descriptor, ioctls, and what happens between fork and exec have no safe form"
 )]
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::pty::Winsize;
+use nix::unistd::{ForkResult, fork, getppid, setsid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::anchor::{self, Held};
 use crate::types::size::TermSize;
 
 /// An owned descriptor that is read and written without blocking.
@@ -68,7 +71,7 @@ pub fn size(fd: impl AsFd) -> io::Result<TermSize> {
     let mut size = winsize(TermSize::default());
     // SAFETY: the descriptor is open and the kernel writes one `winsize`.
     let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    nix::errno::Errno::result(result)?;
+    Errno::result(result)?;
     let known = |side, default| if side == 0 { default } else { side };
     let default = TermSize::default();
     Ok(TermSize::new(
@@ -85,21 +88,53 @@ pub fn resize(fd: impl AsFd, size: TermSize) -> io::Result<()> {
     let size = winsize(size);
     // SAFETY: the descriptor is open and the kernel reads one `winsize`.
     let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
-    nix::errno::Errno::result(result)?;
+    Errno::result(result)?;
     Ok(())
 }
 
-/// Makes the child a session of its own whose controlling terminal is its
-/// standard input.
+/// Makes the child lead a session whose controlling terminal is its standard
+/// input, and run the program as a job in it: see [`anchor`].
 pub fn lead_session(command: &mut tokio::process::Command) {
-    // SAFETY: between fork and exec there are two system calls and no
-    // allocation, which is all that a child of threads may do.
+    // SAFETY: between fork and exec there are system calls and no allocation,
+    // which is all that a child of threads may do; that holds for the second
+    // fork as well, whose parent never returns.
     unsafe {
         command.pre_exec(|| {
-            nix::unistd::setsid()?;
-            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
-            Ok(())
+            let wrapper = getppid();
+            setsid()?;
+            Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
+            match fork()? {
+                ForkResult::Child => anchor::take_foreground(),
+                ForkResult::Parent { child } => {
+                    close_all();
+                    libc::_exit(match anchor::hold(wrapper, child) {
+                        Held::Exited(code) => code,
+                        Held::Killed(by) => {
+                            // The same end, so that whoever waits sees it.
+                            libc::signal(by, libc::SIG_DFL);
+                            libc::raise(by);
+                            128 + by
+                        }
+                    })
+                }
+            }
         });
+    }
+}
+
+/// Closes every descriptor; the terminal must have no holder but the agent, and
+/// the pipe that tells of a failed exec none at all.
+fn close_all() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: nothing in this process uses a descriptor any more.
+    if unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) } == 0 {
+        return;
+    }
+    // SAFETY: as above; the limit is asked for, and nothing is written.
+    unsafe {
+        for fd in 0..libc::getdtablesize().min(65536) {
+            libc::close(fd);
+        }
     }
 }
 

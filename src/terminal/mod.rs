@@ -1,5 +1,6 @@
 //! Bytes and screens. Knows no agents and no MCP.
 
+mod anchor;
 pub mod fd;
 pub mod feed;
 pub mod keys;
@@ -10,6 +11,6 @@ mod tank;
 pub mod tty;
 
 pub use feed::{Feed, Look};
-pub use pty::{Launch, Process, Pty, SpawnError};
+pub use pty::{Change, Launch, Process, Pty, SpawnError};
 pub use screen::Picture;
 pub use tty::{DevTty, Headless, Tty, foreground};

@@ -8,14 +8,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, tcgetpgrp};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::anchor;
 use super::fd::{self, Fd};
 use crate::types::exit::AgentExit;
 use crate::types::size::TermSize;
@@ -51,12 +53,23 @@ pub struct Pty(Fd);
 /// A running agent: the process, and the group that it leads.
 #[derive(Debug)]
 pub struct Process {
+    /// The anchor, which ends as the agent does.
     child: Child,
     leader: Pid,
+    stops: tokio::signal::unix::Signal,
+}
+
+/// What has become of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Ended(AgentExit),
+    /// It waits for SIGCONT, as Ctrl-Z makes it.
+    Stopped,
 }
 
 impl Pty {
-    /// Starts a program as the leader of a new session, on a new terminal.
+    /// Starts a program as the foreground job of a new session, on a new
+    /// terminal.
     ///
     /// # Errors
     /// If there is no terminal to be had, or the program does not run.
@@ -80,6 +93,9 @@ impl Pty {
             .stdin(Stdio::from(stdio()?))
             .stdout(Stdio::from(stdio()?))
             .stderr(Stdio::from(stdio()?));
+        // Listened to before anything can stop: unheard, it would end us.
+        let stops =
+            signal(SignalKind::from_raw(anchor::STOPPED as _)).map_err(SpawnError::Terminal)?;
         fd::lead_session(&mut command);
         let master = Fd::new(pair.master).map_err(SpawnError::Terminal)?;
         let child = command.spawn().map_err(|error| {
@@ -90,12 +106,15 @@ impl Pty {
                 SpawnError::CannotRun(launch.program.clone(), error)
             }
         })?;
-        let leader = child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .ok_or_else(|| SpawnError::Terminal(io::ErrorKind::NotFound.into()))?;
-        let leader = Pid::from_raw(leader);
-        Ok((Self(master), Process { child, leader }))
+        let leader = tcgetpgrp(&master).map_err(terminal)?;
+        Ok((
+            Self(master),
+            Process {
+                child,
+                leader,
+                stops,
+            },
+        ))
     }
 
     /// Reads what the agent wrote; 0 when nobody holds its terminal any more.
@@ -137,6 +156,15 @@ impl Process {
         send(self.leader, Some(signal))
     }
 
+    /// Waits until the agent has ended or stopped.
+    pub async fn change(&mut self) -> io::Result<Change> {
+        tokio::select! {
+            biased;
+            status = self.child.wait() => Ok(Change::Ended(exit(status?))),
+            Some(()) = self.stops.recv() => Ok(Change::Stopped),
+        }
+    }
+
     /// True while a process of the agent's group is alive.
     #[must_use]
     pub fn is_peopled(&self) -> bool {
@@ -145,12 +173,7 @@ impl Process {
 
     /// Waits for the agent itself, not for what it started.
     pub async fn wait(&mut self) -> io::Result<AgentExit> {
-        let status = self.child.wait().await?;
-        let byte = |n: i32| u8::try_from(n & 0xff).unwrap_or(u8::MAX);
-        Ok(match status.signal() {
-            Some(signal) => AgentExit::Signal(byte(signal)),
-            None => AgentExit::Code(byte(status.code().unwrap_or_default())),
-        })
+        self.child.wait().await.map(exit)
     }
 }
 
@@ -159,6 +182,14 @@ impl Drop for Process {
         if self.child.id().is_some() {
             self.signal(Signal::SIGKILL);
         }
+    }
+}
+
+fn exit(status: ExitStatus) -> AgentExit {
+    let byte = |n: i32| u8::try_from(n & 0xff).unwrap_or(u8::MAX);
+    match status.signal() {
+        Some(signal) => AgentExit::Signal(byte(signal)),
+        None => AgentExit::Code(byte(status.code().unwrap_or_default())),
     }
 }
 

@@ -7,11 +7,14 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic;
+use std::task::Poll;
 
 use anyhow::{Context, Result};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal::SIGTSTP, kill};
 use nix::sys::termios::{self, SetArg, Termios};
+use nix::unistd::Pid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,6 +49,13 @@ pub trait Tty {
 
     /// Waits until everything written has left us.
     async fn flush(&self);
+
+    /// Gives the terminal back to the shell, as Ctrl-Z does, and returns when
+    /// we are in the foreground again: at once where there is no shell.
+    ///
+    /// # Errors
+    /// If the terminal has gone.
+    fn suspend(&self) -> io::Result<()>;
 }
 
 /// True if the launch has a terminal to run in. If neither standard input nor
@@ -61,8 +71,9 @@ pub fn foreground() -> bool {
 pub struct DevTty {
     fd: Fd,
     winch: RefCell<Signal>,
+    cont: RefCell<Signal>,
     // Dropped last of all.
-    _raw: Raw,
+    raw: Raw,
 }
 
 impl DevTty {
@@ -86,7 +97,10 @@ impl DevTty {
             winch: signal(SignalKind::window_change())
                 .context("cannot watch for SIGWINCH")?
                 .into(),
-            _raw: raw,
+            cont: signal(SignalKind::from_raw(libc::SIGCONT))
+                .context("cannot watch for SIGCONT")?
+                .into(),
+            raw,
         })
     }
 }
@@ -105,10 +119,30 @@ impl Tty for DevTty {
     }
 
     async fn resized(&self) {
-        poll_fn(|cx| self.winch.borrow_mut().poll_recv(cx)).await;
+        poll_fn(|cx| {
+            let cont = self.cont.borrow_mut().poll_recv(cx);
+            if cont.is_ready()
+                && let Err(error) = self.raw.enter()
+            {
+                tracing::warn!(%error, "cannot make the terminal raw again");
+            }
+            match self.winch.borrow_mut().poll_recv(cx) {
+                Poll::Pending => cont,
+                ready => ready,
+            }
+        })
+        .await;
     }
 
     async fn flush(&self) {}
+
+    fn suspend(&self) -> io::Result<()> {
+        self.raw.leave()?;
+        // To the whole job, as the terminal would. The kernel ignores it where
+        // nobody could bring us back.
+        kill(Pid::from_raw(0), SIGTSTP)?;
+        self.raw.enter()
+    }
 }
 
 /// No terminal: the agent's output is copied to standard output, nothing is
@@ -177,6 +211,10 @@ impl Tty for Headless {
         std::future::pending::<()>().await;
     }
 
+    fn suspend(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.chunks.send(Chunk::Flush(done)).await.is_ok() {
@@ -196,22 +234,34 @@ struct Raw {
 
 impl Raw {
     fn set(tty: OwnedFd) -> io::Result<Self> {
-        let before = termios::tcgetattr(&tty)?;
-        let mut raw = before.clone();
-        termios::cfmakeraw(&mut raw);
-        termios::tcsetattr(&tty, SetArg::TCSANOW, &raw)?;
-        panic::set_hook(Box::new(|panic| tracing::error!(%panic, "we panicked")));
-        Ok(Self {
+        let raw = Self {
+            before: termios::tcgetattr(&tty)?,
             tty: tty.into(),
-            before,
-        })
+        };
+        raw.enter()?;
+        panic::set_hook(Box::new(|panic| tracing::error!(%panic, "we panicked")));
+        Ok(raw)
+    }
+
+    fn enter(&self) -> io::Result<()> {
+        let mut raw = self.before.clone();
+        termios::cfmakeraw(&mut raw);
+        Ok(termios::tcsetattr(&self.tty, SetArg::TCSANOW, &raw)?)
+    }
+
+    fn leave(&self) -> io::Result<()> {
+        Ok(termios::tcsetattr(
+            &self.tty,
+            SetArg::TCSANOW,
+            &self.before,
+        )?)
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
         write_soon(&mut self.tty, UNDO);
-        if let Err(error) = termios::tcsetattr(&self.tty, SetArg::TCSANOW, &self.before) {
+        if let Err(error) = self.leave() {
             tracing::warn!(%error, "cannot restore the terminal");
         }
         // A thread that panics may not change the hook.

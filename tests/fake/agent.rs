@@ -74,7 +74,7 @@ struct Args {
     /// Leaves a process behind that holds the terminal open.
     #[arg(long)]
     grandchild: bool,
-    /// Writes this many megabytes before anything else.
+    /// Writes this many kilobytes before anything else.
     #[arg(long)]
     emit: Option<usize>,
     /// Calls these tools, `NAME={"json":"arguments"}`, for every prompt.
@@ -148,8 +148,8 @@ impl Agent {
             "cwd": std::env::current_dir().ok(),
             "size": size(),
         }}));
-        if let Some(megabytes) = self.args.emit {
-            emit(megabytes);
+        if let Some(kilobytes) = self.args.emit {
+            emit(kilobytes);
         }
         let first = self.args.once.as_ref().is_none_or(|mark| {
             std::fs::OpenOptions::new()
@@ -368,13 +368,13 @@ fn leave_behind() {
     report(&json!({"grandchild": child.expect("a grandchild").id()}));
 }
 
-fn emit(megabytes: usize) {
-    let line = format!("{}\r\n", "0123456789".repeat(7));
-    let block = line.repeat(1024 * 1024 / line.len() + 1);
-    for _ in 0..megabytes {
-        say(&block[..1024 * 1024]);
+fn emit(kilobytes: usize) {
+    // 64 bytes a line, whole lines a kilobyte.
+    let line = format!("{}__\r\n", "0123456789".repeat(6));
+    for _ in 0..kilobytes {
+        say(&line.repeat(16));
     }
-    say("\r\nend of flood\r\n");
+    say("end of flood\r\n");
 }
 
 fn die(signal: i32) {

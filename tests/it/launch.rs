@@ -5,11 +5,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::LocalFlags;
 use nix::unistd::Pid;
 use wrapper::types::exit::AgentExit;
 
 use super::support::eventually;
-use super::support::world::{FAKE, World};
+use super::support::pty::Outer;
+use super::support::world::{FAKE, WRAPPER, World};
 
 fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).expect("signalled");
@@ -127,6 +129,67 @@ async fn signals_and_a_closed_terminal_end_the_agent_and_deregister_it() {
             "{how}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_suspended_agent_gives_the_shell_its_terminal_and_comes_back() {
+    let world = World::new();
+    let mut shell = world.shell();
+    shell.shows("$").await;
+    shell
+        .keys(format!("{WRAPPER} fake --offline --no-restart\r").as_bytes())
+        .await;
+    shell.shows("\n>").await;
+    for round in 1..=2 {
+        // 20 is SIGTSTP on this system.
+        shell.keys(b"/die 20\r").await;
+        shell.shows("Stopped").await;
+        prompt(&mut shell).await;
+        shell.keys(b"clear; stty -a | grep -o icanon\r").await;
+        shell
+            .until("a terminal for lines", |shell| {
+                shell.picture().rows.contains(&"icanon".into())
+            })
+            .await;
+        prompt(&mut shell).await;
+        shell.keys(b"fg\r").await;
+        // A shell that edits a line keeps Ctrl-C to itself; we do not.
+        eventually("a raw terminal again", || {
+            (!shell.termios().local_flags.contains(LocalFlags::ISIG)).then_some(())
+        });
+        shell.keys(format!("round {round}\r").as_bytes()).await;
+        shell.shows(&format!("* round {round}")).await;
+    }
+    shell.keys(b"/exit 5\r").await;
+    shell.shows("last words").await;
+    prompt(&mut shell).await;
+    shell.keys(b"echo code=$?\r").await;
+    shell.shows("\ncode=5").await;
+    prompt(&mut shell).await;
+    shell.keys(b"exit\r").await;
+    assert_eq!(shell.end().await, AgentExit::Code(0));
+}
+
+/// Waits until the shell asks for a command.
+async fn prompt(shell: &mut Outer) {
+    shell
+        .until("the shell's prompt", |shell| {
+            let rows = shell.picture().rows;
+            rows.iter().rfind(|row| !row.is_empty()).map(String::as_str) == Some("$")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_ignores_the_hang_up_does_not_outlive_us() {
+    let world = World::new();
+    let mut terminal = world.launch(&["fake", "--offline", "--", "--ignore-hup", "--ignore-term"]);
+    terminal.shows("\n>").await;
+    signal(terminal.pid(), Signal::SIGKILL);
+    terminal.end().await;
+    eventually("nobody is left", || {
+        world.processes().is_empty().then_some(())
+    });
 }
 
 #[tokio::test]

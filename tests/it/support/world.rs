@@ -162,6 +162,24 @@ impl World {
         self.launch_raw(&self.args(args, &self.ports()))
     }
 
+    /// Runs a shell in a terminal, in the project.
+    #[track_caller]
+    pub(crate) fn shell(&self) -> Outer {
+        let env = self.env();
+        let mut env: Vec<(&str, &Path)> = env
+            .iter()
+            .map(|(name, value)| (*name, value.as_path()))
+            .collect();
+        env.push(("PS1", Path::new("$ ")));
+        Outer::started(
+            TermSize::default(),
+            "/bin/bash",
+            &["--norc", "--noprofile", "-i"],
+            &env,
+            &self.path("project"),
+        )
+    }
+
     /// As [`World::launch`], with no ports named but by `args`.
     #[track_caller]
     pub(crate) fn launch_raw(&self, args: &[&str]) -> Outer {
