@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::types::options::{AgentOptions, Options};
 
@@ -159,9 +159,14 @@ impl Cli {
     /// # Errors
     /// Wrong usage; also what `--help` and `--version` print, with code 0.
     pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let args = verb_first(args.into_iter().collect());
+        let mut command = Self::command();
+        let args = verb_first(&command, args.into_iter().collect());
         let launch = args.get(1).is_some_and(|verb| verb == "run");
-        Self::try_parse_from(args).map_err(|error| {
+        let parsed = command
+            .try_get_matches_from_mut(args)
+            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        parsed.map_err(|error| {
+            let error = error.format(&mut command);
             if launch {
                 point_to_the_dashes(error)
             } else {
@@ -172,21 +177,22 @@ impl Cli {
 }
 
 /// Moves the verb in front of everything else; puts `run` there if the first
-/// word is none, because then it names an agent.
-fn verb_first(mut args: Vec<OsString>) -> Vec<OsString> {
-    let mut command = Cli::command();
-    command.build();
+/// word is none, because then it names an agent. The command need not be built,
+/// which takes longer than all the rest: `help` is then no verb of it yet.
+fn verb_first(command: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString> {
+    let is_verb = |word: &OsString| word == "help" || command.find_subcommand(word).is_some();
     let mut index = 1;
     while let Some(arg) = args.get(index).filter(|arg| *arg != "--") {
         if !arg.as_encoded_bytes().starts_with(b"-") {
-            let verb = match command.find_subcommand(arg) {
-                Some(_) => args.remove(index),
-                None => "run".into(),
+            let verb = if is_verb(arg) {
+                args.remove(index)
+            } else {
+                "run".into()
             };
             args.insert(1, verb);
             return args;
         }
-        index += 1 + usize::from(takes_value(&command, arg));
+        index += 1 + usize::from(takes_value(command, arg));
     }
     if let Some(option) = args.get(1)
         && !["-h", "--help", "-V", "--version"]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+#[cfg(not(target_os = "linux"))]
+use tokio::time::sleep as sleep_through;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -48,18 +49,18 @@ pub struct Presence {
 impl Presence {
     /// Runs until told to stop; never fails: a hub that is away comes back.
     pub async fn run(self, stop: CancellationToken) {
-        let mut next = Instant::now() + HEARTBEAT;
+        let mut pause = HEARTBEAT;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(next) => {}
+                () = sleep_through(pause) => {}
                 () = self.nudge.notified() => {}
             }
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
                 beat = self.beat() => beat,
             };
-            next = Instant::now() + if beat { HEARTBEAT } else { RETRY };
+            pause = if beat { HEARTBEAT } else { RETRY };
         }
     }
 
@@ -117,4 +118,24 @@ impl Presence {
         self.live
             .send_modify(|live| live.identity = Some(Arc::new(identity)));
     }
+}
+
+/// Sleeps without waking up: the runtime's timers do so twice on their way to
+/// a moment that is seconds away, the kernel's do not.
+#[cfg(target_os = "linux")]
+async fn sleep_through(time: Duration) {
+    match kernel_timer(time) {
+        Ok(timer) if timer.readable().await.is_ok() => {}
+        _ => tokio::time::sleep(time).await,
+    }
+}
+
+/// A descriptor that becomes readable; to the runtime it is a pipe.
+#[cfg(target_os = "linux")]
+fn kernel_timer(time: Duration) -> std::io::Result<tokio::net::unix::pipe::Receiver> {
+    use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+    timer.set(Expiration::OneShot(time.into()), TimerSetTimeFlags::empty())?;
+    tokio::net::unix::pipe::Receiver::from_file_unchecked(std::os::fd::OwnedFd::from(timer).into())
 }

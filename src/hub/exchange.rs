@@ -119,7 +119,10 @@ impl Stream {
 }
 
 async fn connect(to: &Endpoint) -> io::Result<(http1::SendRequest<Full<Bytes>>, Connection)> {
-    let stream = TcpStream::connect((to.host.as_str(), to.port)).await?;
+    let stream = match to.localhost() {
+        Some(local) => TcpStream::connect(&local[..]).await?,
+        None => TcpStream::connect((to.host.as_str(), to.port)).await?,
+    };
     stream.set_nodelay(true)?;
     http1::handshake(TokioIo::new(stream)).await.map_err(plain)
 }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,15 +78,9 @@ pub(super) async fn connect(to: &Endpoint, patience: Duration) -> io::Result<Lin
 }
 
 async fn connect_once(to: &Endpoint) -> io::Result<TcpStream> {
-    let io = if to.host == "localhost" {
-        // Without a resolver, which would need a thread.
-        let local = [
-            SocketAddr::from((Ipv4Addr::LOCALHOST, to.port)),
-            SocketAddr::from((Ipv6Addr::LOCALHOST, to.port)),
-        ];
-        TcpStream::connect(&local[..]).await?
-    } else {
-        TcpStream::connect((to.host.as_str(), to.port)).await?
+    let io = match to.localhost() {
+        Some(local) => TcpStream::connect(&local[..]).await?,
+        None => TcpStream::connect((to.host.as_str(), to.port)).await?,
     };
     // A free port may be given to the very socket that asks for it.
     if io.local_addr()? == io.peer_addr()? {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::identity::{Identity, ServerName, Token};
@@ -47,11 +48,19 @@ impl Endpoint {
     /// True if the host is this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self
-                .host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback())
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// What `localhost` means, so that no resolver is asked, which would need a
+    /// thread; None for any other host.
+    #[must_use]
+    pub fn localhost(&self) -> Option<[SocketAddr; 2]> {
+        (self.host == "localhost").then(|| {
+            [
+                (Ipv4Addr::LOCALHOST, self.port).into(),
+                (Ipv6Addr::LOCALHOST, self.port).into(),
+            ]
+        })
     }
 
     /// The same server, another path.
