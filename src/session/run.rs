@@ -60,6 +60,7 @@ pub(super) async fn run(
     let mut eyes = Eyes::open(tty)?;
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
     let mut ending: Option<Ending> = None;
+    tty.note_alternate(true);
     desk.typist.agent_started(Instant::now());
     let exit = loop {
         let wake = match &ending {
@@ -120,10 +121,13 @@ pub(super) async fn run(
     let stopped = ending.is_some();
     if stopped {
         // A terminal that takes nothing must not hold up an end that was asked for.
-        let _ = timeout(LAST_OUTPUT, drain(&mut up)).await;
+        let _ = timeout(LAST_OUTPUT, drain(&mut up, &eyes.feed)).await;
         sweep(process).await;
     } else {
-        drain(&mut up).await;
+        drain(&mut up, &eyes.feed).await;
+    }
+    if let Ok(Ok(look)) = timeout(LAST_OUTPUT, eyes.look()).await {
+        tty.note_alternate(look.picture.alternate);
     }
     Ok(Ended { exit, stopped })
 }
@@ -141,7 +145,7 @@ fn suspend(pty: &Pty, process: &Process, tty: &impl Tty) -> io::Result<()> {
 
 /// Shows what the agent wrote before it ended. Whoever else holds its terminal
 /// open is not waited for.
-async fn drain<T: Tty>(up: &mut Up<'_, T>) {
+async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
     let mut read = 0;
     while !up.closed || !up.is_idle() {
         let moved = if up.is_idle() {
@@ -155,7 +159,7 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>) {
         match moved {
             Moved::Read(n) => {
                 read += n;
-                up.show(n).await;
+                feed.output(up.show(n).await);
             }
             Moved::Written => {}
             Moved::Closed => up.closed = true,
@@ -269,10 +273,16 @@ impl Eyes {
         }
     }
 
-    /// Tells the screen to whoever asked, when it is up to date.
-    fn tell(&self, reply: oneshot::Sender<View>) {
+    /// The screen after everything that was shown so far.
+    fn look(&self) -> oneshot::Receiver<Arc<Look>> {
         let (ask, look) = oneshot::channel();
         self.feed.ask(ask);
+        look
+    }
+
+    /// Tells the screen to whoever asked, when it is up to date.
+    fn tell(&self, reply: oneshot::Sender<View>) {
+        let look = self.look();
         tokio::spawn(async move {
             if let Ok(look) = look.await {
                 // Who asked may have gone away.

@@ -7,7 +7,6 @@ use super::handle::{Command, Mailbox, State, Status};
 use super::restart::{History, Next, next};
 use super::run::{Desk, Ended, answer, run};
 use super::typist::Typist;
-use crate::terminal::tty::UNDO;
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
 use crate::types::exit::AgentExit;
@@ -134,7 +133,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
 /// state. Without a terminal it stands among the agent's output.
 async fn say(tty: &impl Tty, line: &str) {
     tracing::info!("{line}");
-    let text = [UNDO, b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat();
+    let text = [&tty.undo()[..], b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat();
     let write = async {
         let mut rest = &text[..];
         while !rest.is_empty() {

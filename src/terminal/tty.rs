@@ -1,6 +1,6 @@
 //! The user's terminal, or the lack of one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
@@ -21,17 +21,18 @@ use tokio::sync::{mpsc, oneshot};
 use super::fd::{self, Fd};
 use crate::types::size::TermSize;
 
-/// Undoes every mode that agents leave on, whether or not it is on: to be
-/// written whenever an agent has ended. (xterm's control sequences; kitty's
-/// keyboard protocol.)
-///
-/// The cursor is saved before the alternate screen is left: where that is not
-/// on, leaving restores the cursor of whoever saved one last.
+/// Undoes every mode that agents leave on, whether or not it is on, but for
+/// the alternate screen: to be written whenever an agent has ended. (xterm's
+/// control sequences; kitty's keyboard protocol.)
 pub const UNDO: &[u8] = b"\x18\x1b[?2026l\
     \x1b[?9l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\
     \x1b[?1004l\x1b[?2004l\x1b[?2031l\x1b[?2048l\x1b[>4m\x1b[<u\x1b[<u\
-    \x1b7\x1b[?1049l\x1b[<u\x1b[<u\
     \x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b(B\x0f\x1b[0m\x1b[0 q\x1b[?25h";
+
+/// Leaves the alternate screen, and the keyboard protocol of the other one.
+/// Not to be written where that is off: some terminals put the cursor back to
+/// where it was when it was left the last time, over what came since.
+pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 
 /// Where the user is: [`DevTty`], or [`Headless`].
 #[expect(async_fn_in_trait, reason = "used by generics of this crate alone")]
@@ -49,6 +50,13 @@ pub trait Tty {
 
     /// Waits until everything written has left us.
     async fn flush(&self);
+
+    /// Notes whether the agent has left the alternate screen on; it counts as
+    /// on until this is told.
+    fn note_alternate(&self, on: bool);
+
+    /// What undoes the modes that the agent has left on.
+    fn undo(&self) -> Vec<u8>;
 
     /// Gives the terminal back to the shell, as Ctrl-Z does, and returns when
     /// we are in the foreground again: at once where there is no shell.
@@ -136,6 +144,14 @@ impl Tty for DevTty {
 
     async fn flush(&self) {}
 
+    fn note_alternate(&self, on: bool) {
+        self.raw.alternate.set(on);
+    }
+
+    fn undo(&self) -> Vec<u8> {
+        self.raw.undo()
+    }
+
     fn suspend(&self) -> io::Result<()> {
         self.raw.leave()?;
         // To the whole job, as the terminal would. The kernel ignores it where
@@ -211,6 +227,12 @@ impl Tty for Headless {
         std::future::pending::<()>().await;
     }
 
+    fn note_alternate(&self, _: bool) {}
+
+    fn undo(&self) -> Vec<u8> {
+        UNDO.to_vec()
+    }
+
     fn suspend(&self) -> io::Result<()> {
         Ok(())
     }
@@ -230,6 +252,7 @@ impl Tty for Headless {
 struct Raw {
     tty: File,
     before: Termios,
+    alternate: Cell<bool>,
 }
 
 impl Raw {
@@ -237,6 +260,7 @@ impl Raw {
         let raw = Self {
             before: termios::tcgetattr(&tty)?,
             tty: tty.into(),
+            alternate: Cell::new(false),
         };
         raw.enter()?;
         panic::set_hook(Box::new(|panic| tracing::error!(%panic, "we panicked")));
@@ -247,6 +271,11 @@ impl Raw {
         let mut raw = self.before.clone();
         termios::cfmakeraw(&mut raw);
         Ok(termios::tcsetattr(&self.tty, SetArg::TCSANOW, &raw)?)
+    }
+
+    fn undo(&self) -> Vec<u8> {
+        let leave = if self.alternate.get() { LEAVE } else { b"" };
+        [leave, UNDO].concat()
     }
 
     fn leave(&self) -> io::Result<()> {
@@ -260,7 +289,8 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        write_soon(&mut self.tty, UNDO);
+        let undo = self.undo();
+        write_soon(&mut self.tty, &undo);
         if let Err(error) = self.leave() {
             tracing::warn!(%error, "cannot restore the terminal");
         }

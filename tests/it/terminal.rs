@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use wrapper::terminal::tty::UNDO;
+use wrapper::terminal::tty::{LEAVE, UNDO};
 use wrapper::types::exit::AgentExit;
 use wrapper::types::size::TermSize;
 
@@ -145,6 +145,11 @@ async fn keys_and_output_pass_and_the_code_is_the_agents() {
     assert_eq!(stage.outer.end().await, AgentExit::Code(7));
     assert_eq!(stage.outer.termios(), before, "restored");
     assert!(stage.outer.bytes.ends_with(UNDO));
+    let leave = |bytes: &[u8]| bytes.windows(LEAVE.len()).any(|at| at == LEAVE);
+    assert!(
+        !leave(&stage.outer.bytes),
+        "the alternate screen was never on"
+    );
     assert_eq!(stage.reported("input")[0], "häßlich 漢");
 }
 
