@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -67,29 +66,40 @@ impl Inbox {
         }
     }
 
-    /// Types what comes until the hub ends the stream.
+    /// Types what comes until the hub ends the stream. What comes while a
+    /// prompt waits or is typed goes into the next one.
     async fn drain(
         &self,
         mut stream: Events<Trigger>,
         token: &Token,
         typed: &mut Option<u64>,
     ) -> Result<(), Error> {
-        while let Some(first) = stream.next().await? {
-            let mut batch = vec![first];
-            while let Ok(more) = timeout(Duration::ZERO, stream.next()).await {
-                match more? {
-                    Some(trigger) => batch.push(trigger),
-                    None => break,
+        let mut waiting = Vec::new();
+        let mut open = true;
+        loop {
+            if waiting.is_empty() {
+                match stream.next().await? {
+                    Some(trigger) => waiting.push(trigger),
+                    None => return Ok(()),
                 }
             }
-            let upto = batch
-                .iter()
-                .map(|trigger| trigger.id)
-                .max()
-                .unwrap_or_default();
+            let mut batch: Vec<Trigger> = std::mem::take(&mut waiting);
+            let upto = batch.iter().map(|trigger| trigger.id).max();
+            let upto = upto.unwrap_or_default();
             batch.retain(|trigger| typed.is_none_or(|typed| trigger.id > typed));
             if !batch.is_empty() {
-                let receipt = self.session.type_prompt(prompt(&batch)).await;
+                let mut typing = std::pin::pin!(self.session.type_prompt(prompt(&batch)));
+                let receipt = loop {
+                    tokio::select! {
+                        biased;
+                        receipt = &mut typing => break receipt,
+                        more = stream.next(), if open => match more {
+                            Ok(Some(trigger)) => waiting.push(trigger),
+                            // What has come is sent again on the next stream.
+                            Ok(None) | Err(_) => open = false,
+                        },
+                    }
+                };
                 match receipt.outcome {
                     Outcome::Submitted => info!(upto, "typed a mention"),
                     Outcome::Unknown(why) => {
@@ -105,8 +115,10 @@ impl Inbox {
             }
             self.client.ack(token, upto).await?;
             *typed = None;
+            if !open {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

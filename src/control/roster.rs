@@ -135,7 +135,7 @@ mod tests {
         fs::create_dir(&corpse).expect("made");
 
         let found = roster(root.path());
-        assert_eq!(found.alive, [alive.path.clone()]);
+        assert_eq!(found.alive, std::slice::from_ref(&alive.path));
         assert_eq!(found.dead.len(), 1);
         assert_eq!(found.dead[0].path, corpse);
         // Held by the first, it is nobody else's to clear.

@@ -177,6 +177,7 @@ struct Seen {
     look: Arc<Look>,
     view: View,
     sight: Sight,
+    typed: Option<String>,
 }
 
 impl Eyes {
@@ -200,6 +201,7 @@ impl Eyes {
         }
         self.seen = Some(Seen {
             sight: manifest.judge(&view),
+            typed: manifest.typed(&view),
             view,
             look,
         });
@@ -226,11 +228,17 @@ impl Eyes {
         while down.is_idle() {
             let now = Instant::now();
             let act = match self.current() {
-                Some(Seen { look, view, sight }) => typist.step(
+                Some(Seen {
+                    look,
+                    view,
+                    sight,
+                    typed,
+                }) => typist.step(
                     now,
                     &Scene {
                         view,
                         sight,
+                        typed: typed.as_deref(),
                         printed: &look.printed,
                         unsure: look.unsure,
                         still_since: self.still_since,

@@ -57,6 +57,8 @@ pub enum Outcome {
 pub struct Scene<'a> {
     pub view: &'a View,
     pub sight: &'a Sight,
+    /// What stands in the input line, where one is seen.
+    pub typed: Option<&'a str>,
     /// The printable output since the last paste, without blanks.
     pub printed: &'a str,
     /// The view may be another than the user's.
@@ -397,11 +399,16 @@ impl<T> Typist<T> {
         })
     }
 
+    /// In the input line, where one is seen: what stands above it is history,
+    /// and moves when a dialog closes.
     fn is_on_screen(&self, scene: &Scene) -> bool {
         self.queue
             .front()
-            .and_then(|prompt| prompt.pasted)
-            .is_some_and(|pasted| self.places(scene).is_new_since(pasted.before))
+            .is_some_and(|prompt| match (scene.typed, prompt.pasted) {
+                (_, None) => false,
+                (Some(typed), _) => prompt.needle.is_in(typed),
+                (None, Some(pasted)) => self.places(scene).is_new_since(pasted.before),
+            })
     }
 
     fn is_echoed(&self, scene: &Scene) -> bool {

@@ -128,7 +128,7 @@ impl Tty for DevTty {
             }
             match self.winch.borrow_mut().poll_recv(cx) {
                 Poll::Pending => cont,
-                ready => ready,
+                ready @ Poll::Ready(_) => ready,
             }
         })
         .await;

@@ -361,7 +361,6 @@ async fn come(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-#[expect(clippy::zombie_processes, reason = "it is to outlive this program")]
 fn leave_behind() {
     let script = "trap '' HUP; echo left behind; sleep 600";
     let child = Command::new("sh").args(["-c", script]).spawn();

@@ -10,6 +10,7 @@ struct Desk {
     still_since: Instant,
     view: View,
     sight: Sight,
+    typed: Option<String>,
     printed: String,
     unsure: bool,
 }
@@ -36,6 +37,7 @@ impl Desk {
                 bracketed_paste: false,
             },
             sight: Sight::Clear,
+            typed: None,
             printed: String::new(),
             unsure: false,
         }
@@ -63,6 +65,7 @@ impl Desk {
         let scene = Scene {
             view: &self.view,
             sight: &self.sight,
+            typed: self.typed.as_deref(),
             printed: &self.printed,
             unsure: self.unsure,
             still_since: self.still_since,
@@ -162,6 +165,23 @@ fn an_earlier_prompt_with_the_same_text_is_no_echo() {
     desk.printed = "readthechat".into();
     desk.wait(1000).idles();
     desk.wait(400).idles();
+}
+
+#[test]
+fn history_that_moves_is_no_echo_where_the_input_line_is_known() {
+    let mut desk = Desk::ready();
+    desk.typed = Some(String::new());
+    desk.view.rows = vec!["read the chat".into(), ">".into(), String::new()];
+    desk.ask("read the chat").pastes(PASTE);
+    // A dialog has swallowed the paste, and closes: all moves down a row.
+    desk.view.rows.rotate_right(1);
+    desk.printed.push_str("readthechat");
+    desk.wait(20).idles();
+    desk.wait(3000).idles();
+    desk.wait(1000).pastes(PASTE);
+    desk.typed = Some("read the chat".into());
+    desk.wait(20).paint("read the chat").idles();
+    desk.wait(300).keys("\r");
 }
 
 #[test]

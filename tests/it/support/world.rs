@@ -100,7 +100,7 @@ impl World {
         ]
     }
 
-    fn args<'a>(&self, args: &[&'a str], ports: &'a [String; 4]) -> Vec<&'a str> {
+    fn args<'a>(args: &[&'a str], ports: &'a [String; 4]) -> Vec<&'a str> {
         let dashes = args
             .iter()
             .position(|arg| *arg == "--")
@@ -125,7 +125,7 @@ impl World {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(WRAPPER);
         command
-            .args(self.args(args, &self.ports()))
+            .args(Self::args(args, &self.ports()))
             .envs(self.env())
             .current_dir(self.path("project"))
             .stdin(Stdio::null());
@@ -139,7 +139,7 @@ impl World {
         command
             .arg("--wait")
             .arg(WRAPPER)
-            .args(self.args(args, &self.ports()))
+            .args(Self::args(args, &self.ports()))
             .envs(self.env())
             .current_dir(self.path("project"));
         command
@@ -159,7 +159,7 @@ impl World {
     /// Runs the program in a terminal, in the project.
     #[track_caller]
     pub(crate) fn launch(&self, args: &[&str]) -> Outer {
-        self.launch_raw(&self.args(args, &self.ports()))
+        self.launch_raw(&Self::args(args, &self.ports()))
     }
 
     /// Runs a shell in a terminal, in the project.
