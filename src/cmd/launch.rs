@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::setting::{self, Setting, block_on};
-use super::{plan, serve};
+use super::{dry_run, plan, serve};
 use crate::cli::Run;
 use crate::control::roster::{self, SessionDir};
 use crate::hub::client::{Client, Error as HubError};
@@ -55,7 +55,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         .map_err(|error| setting::failure(Exit::Failed, error))?;
     let program = plan::program(&spec, &setting)?;
     if args.dry_run {
-        return plan::show(&setting, &spec, &program, &args);
+        return dry_run::show(&setting, &spec, &program, &args);
     }
     if !tty::foreground() {
         return Err(Failure::new(
@@ -95,21 +95,23 @@ struct Registration {
     client: Client,
     identity: Identity,
     human: Option<Token>,
+    /// Where the hub's tools are.
+    mcp: Endpoint,
 }
 
 impl Launch {
     async fn run(self) -> Result<Exit, Failure> {
+        plan::rehearse(&self.spec, &self.setting)
+            .and_then(|plan| plan.check())
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
         let registration = if self.offline {
             None
         } else {
             Some(self.register().await?)
         };
-        let identity = registration
-            .as_ref()
-            .map(|registration| Arc::new(registration.identity.clone()));
-        let live = watch::Sender::new(Live {
-            identity,
-            upstreams: self.upstreams(),
+        let live = watch::Sender::new(match &registration {
+            Some(registration) => self.live(registration),
+            None => Live::default(),
         });
         let result = self.registered(registration.as_ref(), &live).await;
         if let Some(registration) = registration {
@@ -142,30 +144,36 @@ impl Launch {
                 .await;
         }
         let registered = result.map_err(register_failure)?;
+        if registered.mcp_port.is_none() {
+            report::warning(
+                "this hub is none of ours: mentions do not reach the agent in this version",
+            );
+        }
+        let mcp = Endpoint {
+            host: hub.host.clone(),
+            port: registered
+                .mcp_port
+                .unwrap_or(self.setting.config.mcp.http_port),
+            path: "/mcp".into(),
+        };
         Ok(Registration {
             client,
             identity: registered.identity,
             human,
+            mcp,
         })
     }
 
-    /// What the proxy forwards to.
-    fn upstreams(
-        &self,
-    ) -> Arc<std::collections::BTreeMap<crate::types::identity::ServerName, Arc<Upstream>>> {
-        let mcp = &self.setting.config.mcp;
+    /// Who we are, and what the proxy forwards to.
+    fn live(&self, registration: &Registration) -> Live {
         let hub = Upstream {
-            endpoint: self.hub_mcp(),
+            endpoint: registration.mcp.clone(),
             token: TokenSource::Identity,
         };
-        Arc::new([(mcp.server_name.clone(), Arc::new(hub))].into())
-    }
-
-    fn hub_mcp(&self) -> Endpoint {
-        Endpoint {
-            host: self.setting.config.hub.host.clone(),
-            port: self.setting.config.mcp.http_port,
-            path: "/mcp".into(),
+        let name = self.setting.config.mcp.server_name.clone();
+        Live {
+            identity: Some(Arc::new(registration.identity.clone())),
+            upstreams: Arc::new([(name, Arc::new(hub))].into()),
         }
     }
 
@@ -202,7 +210,7 @@ impl Launch {
         let plan = match registration {
             Some(registration) => plan::inject(
                 &self.spec,
-                &self.hub_mcp(),
+                &registration.mcp,
                 &self.setting.config.mcp.server_name,
                 port,
                 &key,

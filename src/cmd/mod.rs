@@ -2,6 +2,7 @@
 
 mod demo;
 mod demo_agent;
+mod dry_run;
 mod launch;
 mod plan;
 mod read;

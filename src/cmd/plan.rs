@@ -1,5 +1,4 @@
-//! What a launch would set, write and run: made for the launch, and shown by
-//! `--dry-run`, which registers, writes and starts nothing.
+//! What a launch sets, writes and runs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,13 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use serde_json::json;
 
 use super::setting::Setting;
-use crate::cli::Run;
 use crate::inject::{self, InjectPlan};
 use crate::paths::{self, Env};
-use crate::report::{self, Failure};
+use crate::report::Failure;
 use crate::session::Job;
 use crate::session::detect::Manifest;
 use crate::terminal::pty::{Launch, SpawnError};
@@ -23,9 +20,6 @@ use crate::types::exit::Exit;
 use crate::types::identity::{SessionId, Token};
 use crate::types::server::{Key, Server};
 use crate::types::upstream::Endpoint;
-
-/// Where the proxy and the hub stand in a plan that is only shown.
-const NO_PORT: u16 = 0;
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
 /// the check that its directory exists.
@@ -127,6 +121,29 @@ pub(super) fn inject(
     inject::plan(spec, &server, dir)
 }
 
+/// The plan as far as it is known before anything is registered or bound: for
+/// eyes, and for the check that the user's files can take it. What the hub and
+/// the system give later has a name in its place.
+pub(super) fn rehearse(spec: &AgentSpec, setting: &Setting) -> anyhow::Result<InjectPlan> {
+    let dir = paths::state(&setting.env).join("sessions/SESSION");
+    let (key, token) = (Token::new("SESSION-KEY"), Token::new("HUB-TOKEN"));
+    let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
+    let endpoint = Endpoint {
+        host: hub.host.clone(),
+        port: mcp.http_port,
+        path: "/mcp".into(),
+    };
+    inject(
+        spec,
+        &endpoint,
+        &mcp.server_name,
+        Some(0),
+        &key,
+        &token,
+        &dir,
+    )
+}
+
 /// What is to be run: the agent's own arguments, ours, the user's.
 pub(super) fn job(
     spec: &AgentSpec,
@@ -209,81 +226,4 @@ pub(super) fn spawn_failure(error: SpawnError) -> Failure {
         SpawnError::NoDirectory(_) | SpawnError::Terminal(_) => Exit::Failed,
     };
     Failure::new(exit, error)
-}
-
-/// Prints the plan, with what the hub and the system would have given
-/// replaced by what they would be called.
-pub(super) fn show(
-    setting: &Setting,
-    spec: &AgentSpec,
-    program: &Path,
-    args: &Run,
-) -> Result<Exit, Failure> {
-    let dir = paths::state(&setting.env).join("sessions/SESSION");
-    let (key, token) = (Token::new("SESSION-KEY"), Token::new("HUB-TOKEN"));
-    let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
-    let endpoint = Endpoint {
-        host: hub.host.clone(),
-        port: mcp.http_port,
-        path: "/mcp".into(),
-    };
-    let plan = if args.offline {
-        InjectPlan::default()
-    } else {
-        inject(
-            spec,
-            &endpoint,
-            &mcp.server_name,
-            Some(NO_PORT),
-            &key,
-            &token,
-            &dir,
-        )
-        .map_err(|error| Failure::new(Exit::Failed, error))?
-    };
-    let run: Vec<String> = std::iter::once(program.as_os_str())
-        .chain(spec.args.iter().map(OsStr::new))
-        .chain(plan.args.iter().map(OsString::as_os_str))
-        .chain(args.args.iter().map(OsString::as_os_str))
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
-    let url = (!args.offline).then(|| {
-        Endpoint {
-            host: hub.host.clone(),
-            port: hub.port,
-            path: "/".into(),
-        }
-        .to_string()
-    });
-    let mode = spec.inject.as_ref().map(crate::types::agent::Inject::mode);
-    if args.json {
-        report::line(json!({
-            "agent": spec.name,
-            "label": spec.label,
-            "cwd": spec.cwd,
-            "run": run,
-            "set": spec.env,
-            "unset": spec.strip_env,
-            "hub": url,
-            "inject": {"mode": mode, "plan": plan},
-            "restart": spec.restart,
-        }));
-    } else {
-        report::line(format_args!("run     {}", shell_words::join(&run)));
-        report::line(format_args!("in      {}", spec.cwd.display()));
-        report::line(format_args!("hub     {}", url.as_deref().unwrap_or("none")));
-        for (key, value) in &spec.env {
-            report::line(format_args!("set     {key}={value}"));
-        }
-        for key in spec
-            .strip_env
-            .iter()
-            .filter(|key| setting.env.contains_key(OsStr::new(key)))
-        {
-            report::line(format_args!("unset   {key}"));
-        }
-        report::line(format_args!("inject  {}", mode.unwrap_or("nothing")));
-        report::line(plan);
-    }
-    Ok(Exit::Done)
 }

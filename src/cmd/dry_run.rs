@@ -1,0 +1,79 @@
+//! `--dry-run`: shows what a launch would set, write and run; registers, writes
+//! and starts nothing.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::plan;
+use super::setting::Setting;
+use crate::cli::Run;
+use crate::inject::InjectPlan;
+use crate::report::{self, Failure};
+use crate::types::agent::{AgentSpec, Inject};
+use crate::types::exit::Exit;
+use crate::types::upstream::Endpoint;
+
+/// Prints the plan, with what the hub and the system would have given
+/// replaced by what they would be called.
+pub(super) fn show(
+    setting: &Setting,
+    spec: &AgentSpec,
+    program: &Path,
+    args: &Run,
+) -> Result<Exit, Failure> {
+    let plan = if args.offline {
+        InjectPlan::default()
+    } else {
+        let plan = plan::rehearse(spec, setting);
+        plan.and_then(|plan| plan.check().map(|()| plan))
+            .map_err(|error| Failure::new(Exit::Failed, error))?
+    };
+    let hub = &setting.config.hub;
+    let run: Vec<String> = std::iter::once(program.as_os_str())
+        .chain(spec.args.iter().map(OsStr::new))
+        .chain(plan.args.iter().map(OsString::as_os_str))
+        .chain(args.args.iter().map(OsString::as_os_str))
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    let url = (!args.offline).then(|| {
+        Endpoint {
+            host: hub.host.clone(),
+            port: hub.port,
+            path: "/".into(),
+        }
+        .to_string()
+    });
+    let mode = spec.inject.as_ref().map(Inject::mode);
+    if args.json {
+        report::line(json!({
+            "agent": spec.name,
+            "label": spec.label,
+            "cwd": spec.cwd,
+            "run": run,
+            "set": spec.env,
+            "unset": spec.strip_env,
+            "hub": url,
+            "inject": {"mode": mode, "plan": plan},
+            "restart": spec.restart,
+        }));
+    } else {
+        report::line(format_args!("run     {}", shell_words::join(&run)));
+        report::line(format_args!("in      {}", spec.cwd.display()));
+        report::line(format_args!("hub     {}", url.as_deref().unwrap_or("none")));
+        for (key, value) in &spec.env {
+            report::line(format_args!("set     {key}={value}"));
+        }
+        for key in spec
+            .strip_env
+            .iter()
+            .filter(|key| setting.env.contains_key(OsStr::new(key)))
+        {
+            report::line(format_args!("unset   {key}"));
+        }
+        report::line(format_args!("inject  {}", mode.unwrap_or("nothing")));
+        report::line(plan);
+    }
+    Ok(Exit::Done)
+}
