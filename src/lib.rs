@@ -9,7 +9,7 @@
 //! |---|---|
 //! | roots | [`cmd`]: one file a verb, the only place where machines meet |
 //! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts |
-//! | machines | [`config`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`hub`] |
+//! | machines | [`config`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`control`], [`hub`] |
 //! | ground | [`types`]: values and their parsers, pure |
 //! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
 //!
