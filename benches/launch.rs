@@ -215,7 +215,36 @@ struct Usage {
 }
 
 fn usages(pids: &[u32]) -> Result<Vec<Usage>, Failure> {
-    pids.iter().map(|pid| usage(*pid)).collect()
+    pids.iter()
+        .map(|pid| {
+            let mut whole = usage(*pid)?;
+            for anchor in anchors(*pid)? {
+                let more = usage(anchor)?;
+                whole.pss += more.pss;
+                whole.private += more.private;
+                whole.threads += more.threads;
+                whole.switches += more.switches;
+                whole.ticks += more.ticks;
+            }
+            Ok(whole)
+        })
+        .collect()
+}
+
+/// The children of a process that run its own program: what a wrapper leaves
+/// in the session of its agent.
+fn anchors(pid: u32) -> Result<Vec<u32>, Failure> {
+    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe"));
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let own = program(pid)?;
+    let children: Vec<u32> = children
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(children
+        .into_iter()
+        .filter(|child| own.ends_with("wrapper") && program(*child).is_ok_and(|of| of == own))
+        .collect())
 }
 
 fn usage(pid: u32) -> Result<Usage, Failure> {

@@ -86,8 +86,8 @@ async fn show(dir: &Path) -> Result<()> {
         step(
             "typed",
             format_args!(
-                "into its terminal, {} ms later: use mcp to read #general …",
-                said.elapsed().as_millis()
+                "into its terminal, {:.1} ms later: use mcp to read #general …",
+                said.elapsed().as_secs_f64() * 1000.0
             ),
         );
         stage.until("calls chat_read #general").await?;
