@@ -1,7 +1,7 @@
 //! The test door of the session: `fake-agent supervise SOCKET RESTART PROGRAM
 //! [ARGS…]` runs a program as a launch would, without configuration, hub and
-//! proxy. Lines `type TEXT`, `view` and `stop MS` on the socket are commands;
-//! receipts and views come back as JSON lines. SIGTERM and SIGHUP stop, as for a
+//! proxy. Lines `type TEXT`, `view`, `stop MS` and `panic` on the socket are
+//! commands; receipts and views come back as JSON lines. SIGTERM and SIGHUP stop, as for a
 //! launch.
 
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use wrapper::session::{self, Job, Session, detect::Manifest};
 use wrapper::terminal::{DevTty, Headless, Launch, SpawnError, foreground};
 use wrapper::types::agent::{Pacing, Restart};
@@ -50,12 +51,23 @@ pub(crate) async fn run() -> ExitCode {
             }
         });
     }
+    let (panic, panics) = mpsc::channel(1);
     if let Ok(stream) = UnixStream::connect(socket).await {
-        tokio::spawn(serve(stream, session));
+        tokio::spawn(serve(stream, session, panic));
     }
     let result = if foreground() {
         let tty = DevTty::open().expect("a terminal");
-        session::supervise(job, tty, mailbox).await
+        let broken = async {
+            let mut panics = panics;
+            match panics.recv().await {
+                Some(()) => panic!("as the test wanted it"),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = session::supervise(job, tty, mailbox) => ended,
+            ended = broken => ended,
+        }
     } else {
         let tty = Headless::open(TermSize::default()).expect("a thread");
         session::supervise(job, tty, mailbox).await
@@ -68,11 +80,15 @@ pub(crate) async fn run() -> ExitCode {
     })
 }
 
-async fn serve(stream: UnixStream, session: Session) {
+async fn serve(stream: UnixStream, session: Session, panic: mpsc::Sender<()>) {
     let (read, write) = stream.into_split();
     let write = std::sync::Arc::new(tokio::sync::Mutex::new(write));
     let mut lines = BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        if line == "panic" {
+            panic.send(()).await.expect("somebody panics");
+            continue;
+        }
         let (session, write) = (session.clone(), std::sync::Arc::clone(&write));
         tokio::spawn(async move {
             let answer = match line.split_once(' ') {

@@ -220,6 +220,24 @@ async fn modes_that_the_agent_leaves_on_are_undone() {
 }
 
 #[tokio::test]
+async fn a_panic_of_ours_leaves_the_terminal_as_it_was_and_no_agent() {
+    let mut stage = Stage::open("always", &["--ignore-hup"]).await;
+    let before = nix::pty::openpty(None, None).expect("a terminal");
+    let before = nix::sys::termios::tcgetattr(&before.slave).expect("settings");
+    stage.outer.shows(">").await;
+    let agent = stage.agent();
+    assert_ne!(stage.outer.termios(), before, "raw");
+    stage.say("panic").await;
+    assert_eq!(stage.outer.end().await, AgentExit::Code(101));
+    assert_eq!(stage.outer.termios(), before, "restored");
+    let picture = stage.outer.picture();
+    assert!(!picture.alternate && !picture.bracketed_paste);
+    let shown = String::from_utf8_lossy(&stage.outer.bytes).into_owned();
+    assert!(!shown.contains("as the test wanted it"), "{shown}");
+    gone(agent);
+}
+
+#[tokio::test]
 async fn sigterm_ends_the_whole_group_even_if_it_ignores_hup_and_term() {
     let args = ["--ignore-hup", "--ignore-term", "--grandchild"];
     let mut stage = Stage::open("always", &args).await;
