@@ -183,8 +183,11 @@ async fn prompt(shell: &mut Outer) {
 #[tokio::test]
 async fn an_agent_that_ignores_the_hang_up_does_not_outlive_us() {
     let world = World::new();
-    let mut terminal = world.launch(&["fake", "--offline", "--", "--ignore-hup", "--ignore-term"]);
-    terminal.shows("\n>").await;
+    world.configure(
+        "[agents.deaf]\ncommand = \"sh\"\nargs = [\"-c\", \"trap '' HUP; echo deaf; while :; do sleep 600; done\"]\n",
+    );
+    let mut terminal = world.launch(&["deaf", "--offline"]);
+    terminal.shows("deaf").await;
     signal(terminal.pid(), Signal::SIGKILL);
     terminal.end().await;
     eventually("nobody is left", || {
