@@ -124,7 +124,7 @@ impl Launch {
     async fn register(&self) -> Result<Registration, Failure> {
         let hub = &self.setting.config.hub;
         let client = self.setting.client();
-        let mut human = crate::hub::human_token(&hub.data_dir).ok();
+        let mut human = self.setting.human_if_any();
         let label = self.spec.label.as_deref();
         let mut result = client
             .register(&self.spec.name, label, None, human.as_ref())
@@ -138,7 +138,7 @@ impl Launch {
             serve::ensure(&self.setting)
                 .await
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
-            human = crate::hub::human_token(&hub.data_dir).ok();
+            human = self.setting.human_if_any();
             result = client
                 .register(&self.spec.name, label, None, human.as_ref())
                 .await;

@@ -42,6 +42,22 @@ impl Setting {
         })
     }
 
+    /// The human's token if there is one, for a launch, which can do without.
+    pub(super) fn human_if_any(&self) -> Option<Token> {
+        let missing = |error: &anyhow::Error| {
+            let cause = error.root_cause().downcast_ref::<std::io::Error>();
+            cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
+        };
+        match hub::human_token(&self.config.hub.data_dir) {
+            Ok(token) => Some(token),
+            Err(error) if missing(&error) => None,
+            Err(error) => {
+                report::warning(format_args!("{error:#}"));
+                None
+            }
+        }
+    }
+
     /// The human's token, for the verbs that speak as the human.
     pub(super) fn human(&self) -> Result<Token, Failure> {
         hub::human_token(&self.config.hub.data_dir).map_err(|error| {
