@@ -2,7 +2,6 @@
 //! reverse.
 
 use std::ffi::OsString;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
-use super::{dry_run, plan, serve};
+use super::{dry_run, plan};
 use crate::cli::Run;
 use crate::control::roster::{self, SessionDir};
-use crate::hub::client::{Client, Error as HubError};
 use crate::inbox::Inbox;
 use crate::inject;
 use crate::logging;
@@ -32,17 +31,14 @@ use crate::session::{self, Job, Session};
 use crate::terminal::tty::{self, DevTty};
 use crate::types::agent::{AgentSpec, Route};
 use crate::types::exit::Exit;
-use crate::types::identity::{Identity, SessionId, Token};
-use crate::types::upstream::{Endpoint, Live, TokenSource, Upstream};
+use crate::types::identity::{SessionId, Token};
+use crate::types::upstream::{Live, TokenSource, Upstream};
 
 /// Between the polite signal to the agent and the next, ruder one.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What tasks and streams may take to end, once the agent is gone.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What the hub may take to hear that we leave.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Logs that are kept.
 const LOGS: usize = 50;
@@ -65,7 +61,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         .hint("start it in a terminal; `--dry-run` shows what it would do"));
     }
     let launch = Launch {
-        setting,
+        setting: Arc::new(setting),
         spec,
         program,
         agent_args: args.args,
@@ -83,20 +79,11 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
 
 /// What is known once everything is resolved.
 struct Launch {
-    setting: Setting,
+    setting: Arc<Setting>,
     spec: AgentSpec,
     program: PathBuf,
     agent_args: Vec<OsString>,
     offline: bool,
-}
-
-/// A place in the hub's books.
-struct Registration {
-    client: Client,
-    identity: Identity,
-    human: Option<Token>,
-    /// Where the hub's tools are.
-    mcp: Endpoint,
 }
 
 impl Launch {
@@ -107,7 +94,7 @@ impl Launch {
         let registration = if self.offline {
             None
         } else {
-            Some(self.register().await?)
+            Some(registration::register(&self.setting, &self.spec).await?)
         };
         let live = watch::Sender::new(match &registration {
             Some(registration) => self.live(registration),
@@ -115,53 +102,9 @@ impl Launch {
         });
         let result = self.registered(registration.as_ref(), &live).await;
         if let Some(registration) = registration {
-            farewell(&registration.client, &live).await;
+            registration::farewell(&registration.client, &live).await;
         }
         result
-    }
-
-    /// Enters us into the hub's books, starting a hub if none answers.
-    async fn register(&self) -> Result<Registration, Failure> {
-        let hub = &self.setting.config.hub;
-        let client = self.setting.client();
-        let mut human = self.setting.human_if_any();
-        let label = self.spec.label.as_deref();
-        let mut result = client
-            .register(&self.spec.name, label, None, human.as_ref())
-            .await;
-        if let Err(HubError::Unreachable {
-            why: io::ErrorKind::ConnectionRefused,
-            ..
-        }) = &result
-            && hub.autostart
-        {
-            serve::ensure(&self.setting)
-                .await
-                .map_err(|error| Failure::new(Exit::Failed, error))?;
-            human = self.setting.human_if_any();
-            result = client
-                .register(&self.spec.name, label, None, human.as_ref())
-                .await;
-        }
-        let registered = result.map_err(register_failure)?;
-        if registered.mcp_port.is_none() {
-            report::warning(
-                "this hub is none of ours: mentions do not reach the agent in this version",
-            );
-        }
-        let mcp = Endpoint {
-            host: hub.host.clone(),
-            port: registered
-                .mcp_port
-                .unwrap_or(self.setting.config.mcp.http_port),
-            path: "/mcp".into(),
-        };
-        Ok(Registration {
-            client,
-            identity: registered.identity,
-            human,
-            mcp,
-        })
     }
 
     /// Who we are, and what the proxy forwards to.
@@ -274,7 +217,13 @@ impl Launch {
                 }
             });
         }
-        if let Some(Registration { client, human, .. }) = registration {
+        if let Some(Registration {
+            client,
+            human,
+            ours,
+            ..
+        }) = registration
+        {
             let presence = Presence {
                 client: client.clone(),
                 base: self.spec.name.clone(),
@@ -284,6 +233,14 @@ impl Launch {
                 state: watch::Sender::new(HubState::Registered),
                 nudge: Arc::clone(&nudge),
             };
+            if *ours && self.setting.config.hub.autostart {
+                let state = presence.state.subscribe();
+                let revived = Box::pin(registration::revive(Arc::clone(&self.setting), state));
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    stop.run_until_cancelled(revived).await;
+                });
+            }
             tasks.spawn(presence.run(stop.clone()));
             let inbox = Inbox {
                 client: client.clone(),
@@ -333,17 +290,6 @@ fn stop_on_signals(
     Ok(())
 }
 
-/// Leaves the hub's books, if it listens.
-async fn farewell(client: &Client, live: &watch::Sender<Live>) {
-    let identity = live.borrow().identity.clone();
-    let Some(identity) = identity else { return };
-    match tokio::time::timeout(FAREWELL, client.deregister(&identity)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(%error, "not deregistered"),
-        Err(_) => warn!("not deregistered: the hub does not answer"),
-    }
-}
-
 fn open_log(state: &Path, id: &SessionId, level: Option<&str>) -> anyhow::Result<PathBuf> {
     let logs = state.join("logs");
     paths::private_dir(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
@@ -366,25 +312,4 @@ fn bury_the_dead(state: &Path) {
             );
         }
     }
-}
-
-fn register_failure(error: HubError) -> Failure {
-    let hint = match &error {
-        HubError::Unreachable {
-            why: io::ErrorKind::ConnectionRefused,
-            ..
-        } => "start it with `wrapper serve`, or pass `--offline`",
-        HubError::Unreachable { .. } | HubError::NotAHub { .. } => {
-            "another program may have this port: pick others with `--port` and `--mcp-http-port`, or pass `--offline`"
-        }
-        HubError::Unauthorized { .. } => {
-            "is it the hub of another user? pick other ports, or pass `--offline`"
-        }
-        _ => "pass `--offline` to do without a hub",
-    };
-    Failure::new(
-        Exit::Failed,
-        anyhow::Error::new(error).context("cannot register with the hub"),
-    )
-    .hint(hint)
 }

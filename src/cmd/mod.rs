@@ -6,6 +6,7 @@ mod dry_run;
 mod launch;
 mod plan;
 mod read;
+mod registration;
 mod say;
 mod serve;
 mod setting;

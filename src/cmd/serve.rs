@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -107,18 +107,25 @@ pub(super) async fn ensure(setting: &Setting) -> anyhow::Result<()> {
         .args(["--mcp-sse-port", &mcp.sse_port.to_string()])
         .arg("--data-dir")
         .arg(&hub.data_dir)
-        .arg("--config")
-        .arg("/dev/null")
+        .args(["--config", "/dev/stdin"])
         .current_dir("/")
         .env_clear()
         .envs(
             KEPT.iter()
                 .filter_map(|name| Some((name, paths::var(&setting.env, name)?))),
         )
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the hub")?;
+    // What no option says; of our own configuration the hub needs no more.
+    let host = format!("[server]\nhost = {}\n", json!(hub.host));
+    let mut stdin = child.stdin.take().context("no pipe")?;
+    stdin
+        .write_all(host.as_bytes())
+        .await
+        .context("cannot tell the hub its host")?;
+    drop(stdin);
     let (stdout, stderr) = (
         child.stdout.take().context("no pipe")?,
         child.stderr.take().context("no pipe")?,

@@ -6,6 +6,7 @@ use wrapper::hub::Client;
 use wrapper::types::exit::AgentExit;
 use wrapper::types::upstream::Endpoint;
 
+use super::support::eventually;
 use super::support::world::World;
 
 const SEND: &str = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"}";
@@ -47,6 +48,24 @@ async fn a_rotated_token_and_a_restarted_hub_go_unnoticed() {
     assert!(world.online().is_empty());
     let log = log(&world);
     assert!(log.contains("registered again"), "{log}");
+}
+
+#[tokio::test]
+async fn a_hub_that_dies_is_started_again() {
+    let mut world = World::with_hub();
+    let mut terminal = world.launch(&["fake", "--", "--call", SEND]);
+    terminal.shows("\n>").await;
+    world.kill_hub();
+    // Until the launch has noticed, and started another.
+    eventually("a hub", || {
+        let told = world.verb(&["say", "@fake are you there?"]);
+        told.status.success().then_some(())
+    });
+    terminal.until("an answer", |_| calls(&world) == 1).await;
+    assert_eq!(world.said("fake", 1), "here I am");
+    assert_eq!(world.online(), ["fake"]);
+    terminal.keys(b"/exit 0\r").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
 fn calls(world: &World) -> usize {

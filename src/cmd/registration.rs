@@ -1,0 +1,126 @@
+//! A launch's place in the hub's books: entered, kept a hub for, left.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::serve;
+use super::setting::Setting;
+use crate::hub::client::{Client, Error as HubError};
+use crate::presence::HubState;
+use crate::report::{self, Failure};
+use crate::types::agent::AgentSpec;
+use crate::types::exit::Exit;
+use crate::types::identity::{Identity, Token};
+use crate::types::upstream::{Endpoint, Live};
+
+/// How long a hub may be away before we start another.
+const HUB_AWAY: Duration = Duration::from_secs(3);
+
+/// What the hub may take to hear that we leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A place in the hub's books.
+pub(super) struct Registration {
+    pub(super) client: Client,
+    pub(super) identity: Identity,
+    pub(super) human: Option<Token>,
+    /// Where the hub's tools are.
+    pub(super) mcp: Endpoint,
+    /// It is a hub of ours: another can take its place.
+    pub(super) ours: bool,
+}
+
+/// Enters us into the hub's books, starting a hub if none answers.
+pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Registration, Failure> {
+    let hub = &setting.config.hub;
+    let client = setting.client();
+    let mut human = setting.human_if_any();
+    let label = spec.label.as_deref();
+    let mut result = client
+        .register(&spec.name, label, None, human.as_ref())
+        .await;
+    if let Err(HubError::Unreachable {
+        why: io::ErrorKind::ConnectionRefused,
+        ..
+    }) = &result
+        && hub.autostart
+    {
+        serve::ensure(setting)
+            .await
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        human = setting.human_if_any();
+        result = client
+            .register(&spec.name, label, None, human.as_ref())
+            .await;
+    }
+    let registered = result.map_err(register_failure)?;
+    let ours = registered.mcp_port.is_some();
+    if !ours {
+        report::warning(
+            "this hub is none of ours: mentions do not reach the agent in this version",
+        );
+    }
+    let mcp = Endpoint {
+        host: hub.host.clone(),
+        port: registered.mcp_port.unwrap_or(setting.config.mcp.http_port),
+        path: "/mcp".into(),
+    };
+    Ok(Registration {
+        client,
+        identity: registered.identity,
+        human,
+        mcp,
+        ours,
+    })
+}
+
+/// Starts a hub where ours has gone and does not come back by itself.
+pub(super) async fn revive(setting: Arc<Setting>, mut state: watch::Receiver<HubState>) {
+    let away = |state: &HubState| *state == HubState::Connecting;
+    while state.wait_for(away).await.is_ok() {
+        tokio::time::sleep(HUB_AWAY).await;
+        if !away(&state.borrow()) {
+            continue;
+        }
+        match serve::ensure(&setting).await {
+            Ok(()) => info!("the hub was away: started"),
+            Err(error) => warn!(error = format!("{error:#}"), "cannot start the hub again"),
+        }
+    }
+}
+
+/// Leaves the hub's books, if it listens.
+pub(super) async fn farewell(client: &Client, live: &watch::Sender<Live>) {
+    let identity = live.borrow().identity.clone();
+    let Some(identity) = identity else { return };
+    match tokio::time::timeout(FAREWELL, client.deregister(&identity)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "not deregistered"),
+        Err(_) => warn!("not deregistered: the hub does not answer"),
+    }
+}
+
+fn register_failure(error: HubError) -> Failure {
+    let hint = match &error {
+        HubError::Unreachable {
+            why: io::ErrorKind::ConnectionRefused,
+            ..
+        } => "start it with `wrapper serve`, or pass `--offline`",
+        HubError::Unreachable { .. } | HubError::NotAHub { .. } => {
+            "another program may have this port: pick others with `--port` and `--mcp-http-port`, or pass `--offline`"
+        }
+        HubError::Unauthorized { .. } => {
+            "is it the hub of another user? pick other ports, or pass `--offline`"
+        }
+        _ => "pass `--offline` to do without a hub",
+    };
+    Failure::new(
+        Exit::Failed,
+        anyhow::Error::new(error).context("cannot register with the hub"),
+    )
+    .hint(hint)
+}
