@@ -29,7 +29,7 @@ use crate::proxy;
 use crate::report::{self, Failure};
 use crate::session::{self, Job, Session};
 use crate::terminal::tty::{self, DevTty};
-use crate::types::agent::{AgentSpec, Route};
+use crate::types::agent::{AgentSpec, Inject, Route};
 use crate::types::exit::Exit;
 use crate::types::identity::{SessionId, Token};
 use crate::types::upstream::{Live, TokenSource, Upstream};
@@ -174,15 +174,15 @@ impl Launch {
             &dir.id,
             &name,
         );
-        let result = self.attended(job, registration, live, listener, key).await;
+        let result = self
+            .attended(job, registration, live, listener, key, &dir.path)
+            .await;
         drop(applied);
         drop(dir);
-        if logging::warnings() > 0 {
-            report::note(format_args!(
-                "{} warnings in {}",
-                logging::warnings(),
-                log.display()
-            ));
+        match logging::warnings() {
+            0 => {}
+            1 => report::note(format_args!("a warning stands in {}", log.display())),
+            many => report::note(format_args!("{many} warnings stand in {}", log.display())),
         }
         result
     }
@@ -195,6 +195,7 @@ impl Launch {
         live: &watch::Sender<Live>,
         listener: Option<TcpListener>,
         key: Token,
+        dir: &Path,
     ) -> Result<Exit, Failure> {
         let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
         let (session, mailbox) = session::open();
@@ -220,10 +221,25 @@ impl Launch {
         if let Some(Registration {
             client,
             human,
+            mcp,
             ours,
             ..
         }) = registration
         {
+            let told = self.spec.inject.as_ref().map(Inject::route);
+            if told == Some(Route::Direct) {
+                let refresh = plan::refresh(
+                    self.spec.clone(),
+                    mcp.clone(),
+                    self.setting.config.mcp.server_name.clone(),
+                    dir.to_owned(),
+                    live.subscribe(),
+                );
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    stop.run_until_cancelled(refresh).await;
+                });
+            }
             let presence = Presence {
                 client: client.clone(),
                 base: self.spec.name.clone(),

@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::setting::Setting;
 use crate::inject::{self, InjectPlan};
@@ -17,9 +19,9 @@ use crate::session::detect::Manifest;
 use crate::terminal::pty::{Launch, SpawnError};
 use crate::types::agent::{AgentSpec, Route};
 use crate::types::exit::Exit;
-use crate::types::identity::{SessionId, Token};
+use crate::types::identity::{ServerName, SessionId, Token};
 use crate::types::server::{Key, Server};
-use crate::types::upstream::Endpoint;
+use crate::types::upstream::{Endpoint, Live};
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
 /// the check that its directory exists.
@@ -94,7 +96,7 @@ fn find(
 pub(super) fn inject(
     spec: &AgentSpec,
     hub: &Endpoint,
-    server: &crate::types::identity::ServerName,
+    server: &ServerName,
     port: Option<u16>,
     key: &Token,
     token: &Token,
@@ -119,6 +121,32 @@ pub(super) fn inject(
         },
     };
     inject::plan(spec, &server, dir)
+}
+
+/// Writes the files of ours again whenever the hub gives another token, for an
+/// agent that is told the token itself; some read them again.
+pub(super) async fn refresh(
+    spec: AgentSpec,
+    hub: Endpoint,
+    server: ServerName,
+    dir: PathBuf,
+    mut live: watch::Receiver<Live>,
+) {
+    while live.changed().await.is_ok() {
+        let Some(identity) = live.borrow_and_update().identity.clone() else {
+            continue;
+        };
+        let token = &identity.token;
+        let written = inject(&spec, &hub, &server, None, token, token, &dir)
+            .and_then(|plan| plan.write_owned());
+        match written {
+            Ok(()) => info!("told the agent's file of the new token"),
+            Err(error) => warn!(
+                error = format!("{error:#}"),
+                "the agent's file has an old token"
+            ),
+        }
+    }
 }
 
 /// The plan as far as it is known before anything is registered or bound: for

@@ -7,7 +7,7 @@ use wrapper::types::exit::AgentExit;
 use wrapper::types::upstream::Endpoint;
 
 use super::support::eventually;
-use super::support::world::World;
+use super::support::world::{FAKE, World};
 
 const SEND: &str = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"}";
 
@@ -48,6 +48,31 @@ async fn a_rotated_token_and_a_restarted_hub_go_unnoticed() {
     assert!(world.online().is_empty());
     let log = log(&world);
     assert!(log.contains("registered again"), "{log}");
+}
+
+#[tokio::test]
+async fn a_file_that_holds_the_token_itself_gets_the_next_one() {
+    let world = World::with_hub();
+    world.configure(&format!(
+        "[agents.fake]\ncommand = {FAKE:?}\nmcp_inject = \"flag\"\nmcp_flag = \"--mcp-config\"\n"
+    ));
+    let mut terminal = world.launch(&["fake", "--", "--call", SEND]);
+    terminal.shows("\n>").await;
+    let start = world.reported("start");
+    let file = start["argv"][1].as_str().expect("a path");
+    let before = fs::read_to_string(file).expect("the injected file");
+    let client = Client::new(Endpoint::loopback(world.port, "/"));
+    let human = wrapper::hub::human_token(&world.path("data/wrapper/hub")).expect("a token");
+    let name = "fake".parse().expect("a name");
+    client.rotate(&human, &name).await.expect("rotated");
+    eventually("another token in the file", || {
+        (fs::read_to_string(file).expect("the file") != before).then_some(())
+    });
+    world.json(&["say", "--json", "@fake hello"]);
+    terminal.until("an answer", |_| calls(&world) == 1).await;
+    assert_eq!(world.said("fake", 1), "here I am");
+    terminal.keys(b"/exit 0\r").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
 #[tokio::test]
