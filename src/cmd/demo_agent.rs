@@ -237,6 +237,7 @@ impl Line {
                         keys.push(Key::Text(text.to_owned()));
                     }
                     Err(error) if error.error_len().is_none() => continue,
+                    // No character, and none to come.
                     Err(_) => {}
                 },
             }

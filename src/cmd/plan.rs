@@ -85,6 +85,7 @@ fn find(
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 found = Err((Exit::CannotRun, "permission denied"));
             }
+            // Not here: perhaps in the next directory.
             Err(_) => {}
         }
     }

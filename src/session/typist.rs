@@ -9,10 +9,10 @@
 //! open; nothing is typed into a line that the user has begun; once Enter was
 //! pressed a prompt is never typed again; no other key is ever pressed.
 
+mod scene;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-use serde::Serialize;
 
 use super::detect::{Sight, View};
 use super::draft::Draft;
@@ -21,6 +21,7 @@ use super::handle::Receipt;
 use crate::terminal::keys;
 use crate::types::agent::Pacing;
 use crate::types::text::one_line;
+pub use scene::{Act, Outcome, Scene};
 
 /// How long a reaction to Enter is waited for.
 const REACTION: Duration = Duration::from_secs(3);
@@ -39,44 +40,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How many prompts may wait.
 const QUEUE: usize = 256;
-
-/// How a prompt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
-pub enum Outcome {
-    /// The agent took it.
-    Submitted,
-    /// It was not typed, or not submitted, and will not be.
-    Refused(&'static str),
-    /// Enter was pressed, and what came of it cannot be told.
-    Unknown(&'static str),
-}
-
-/// What the typist sees.
-#[derive(Debug, Clone, Copy)]
-pub struct Scene<'a> {
-    pub view: &'a View,
-    pub sight: &'a Sight,
-    /// What stands in the input line, where one is seen.
-    pub typed: Option<&'a str>,
-    /// The printable output since the last paste, without blanks.
-    pub printed: &'a str,
-    /// The view may be another than the user's.
-    pub unsure: bool,
-    /// Since when the rows have not changed.
-    pub still_since: Instant,
-}
-
-/// What is to be done; ask again afterwards.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Act<T> {
-    /// Write this in one go; count [`Scene::printed`] from here if it is a paste.
-    Paste(Vec<u8>),
-    /// Write this in one go: Enter and the user's keys that waited for it.
-    Keys(Vec<u8>),
-    /// Tell whoever asked.
-    Report(T, Receipt),
-}
 
 /// The typist of one session, over all lives of its agent. `T` is whatever
 /// tells the asker.
