@@ -24,8 +24,10 @@ use nix::unistd::Pid;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wrapper::proxy;
+use wrapper::types::agent::Transport;
 use wrapper::types::identity::{Identity, Token};
-use wrapper::types::upstream::{Endpoint, Live, TokenSource, Upstream};
+use wrapper::types::server::ContextLevel;
+use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream};
 
 const ROLE: &str = "PROXY_BENCH_ROLE";
 const UPSTREAM_PORT: &str = "PROXY_BENCH_UPSTREAM";
@@ -102,7 +104,9 @@ fn serve_proxy() -> Res<()> {
     runtime.block_on(async {
         let upstream = Upstream {
             endpoint: Endpoint::loopback(port, "/mcp"),
-            token: TokenSource::Identity,
+            transport: Transport::Http,
+            credential: Credential::Identity,
+            context: ContextLevel::None,
         };
         let identity = Identity {
             name: "claude".parse()?,

@@ -39,6 +39,7 @@ pub(super) fn show(
         .collect();
     let url = (!args.offline).then(|| {
         Endpoint {
+            tls: false,
             host: hub.host.clone(),
             port: hub.port,
             path: "/".into(),

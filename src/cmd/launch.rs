@@ -29,10 +29,12 @@ use crate::proxy;
 use crate::report::{self, Failure};
 use crate::session::{self, Job, Session};
 use crate::terminal::tty::{self, DevTty};
+use crate::types::agent::Transport;
 use crate::types::agent::{AgentSpec, Inject, Route};
 use crate::types::exit::Exit;
 use crate::types::identity::{SessionId, Token};
-use crate::types::upstream::{Live, TokenSource, Upstream};
+use crate::types::server::ContextLevel;
+use crate::types::upstream::{Credential, Live, Upstream};
 
 /// Between the polite signal to the agent and the next, ruder one.
 const GRACE: Duration = Duration::from_secs(5);
@@ -111,7 +113,9 @@ impl Launch {
     fn live(&self, registration: &Registration) -> Live {
         let hub = Upstream {
             endpoint: registration.mcp.clone(),
-            token: TokenSource::Identity,
+            transport: Transport::Http,
+            credential: Credential::Identity,
+            context: ContextLevel::None,
         };
         let name = self.setting.config.mcp.server_name.clone();
         Live {

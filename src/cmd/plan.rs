@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::setting::Setting;
 use crate::inject::{self, InjectPlan};
+use crate::inject::{Key, Server};
 use crate::paths::{self, Env};
 use crate::report::Failure;
 use crate::session::Job;
@@ -20,7 +21,6 @@ use crate::terminal::pty::{Launch, SpawnError};
 use crate::types::agent::{AgentSpec, Route};
 use crate::types::exit::Exit;
 use crate::types::identity::{ServerName, SessionId, Token};
-use crate::types::server::{Key, Server};
 use crate::types::upstream::{Endpoint, Live};
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
@@ -115,7 +115,7 @@ pub(super) fn inject(
             ),
             key: Key::Env(key.clone()),
         },
-        Route::Direct => Server {
+        Route::Direct | Route::Bridge => Server {
             name: server.clone(),
             url: hub.clone(),
             key: Key::Literal(token.clone()),
@@ -158,6 +158,7 @@ pub(super) fn rehearse(spec: &AgentSpec, setting: &Setting) -> anyhow::Result<In
     let (key, token) = (Token::new("SESSION-KEY"), Token::new("HUB-TOKEN"));
     let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
     let endpoint = Endpoint {
+        tls: false,
         host: hub.host.clone(),
         port: mcp.http_port,
         path: "/mcp".into(),

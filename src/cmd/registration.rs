@@ -65,6 +65,7 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
         );
     }
     let mcp = Endpoint {
+        tls: false,
         host: hub.host.clone(),
         port: registered.mcp_port.unwrap_or(setting.config.mcp.http_port),
         path: "/mcp".into(),

@@ -36,6 +36,7 @@ impl Setting {
     pub(super) fn client(&self) -> Client {
         let hub = &self.config.hub;
         Client::new(Endpoint {
+            tls: false,
             host: hub.host.clone(),
             port: hub.port,
             path: "/".into(),

@@ -36,7 +36,7 @@ pub(super) struct RawServer {
 pub(super) struct RawMcp {
     pub(super) http_port: Option<u16>,
     pub(super) sse_port: Option<u16>,
-    pub(super) server_name: Option<ServerName>,
+    pub(super) server_name: Option<Slug>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +127,29 @@ impl TryFrom<String> for Name {
     }
 }
 
+/// The name of a server as the configuration may give one: every agent takes
+/// it, and it needs no quotes anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Slug(pub(super) ServerName);
+
+impl TryFrom<String> for Slug {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let name = ServerName::try_from(text).map_err(|bad| bad.to_string())?;
+        if name.is_slug() {
+            Ok(Self(name))
+        } else {
+            Err(format!(
+                "{:?} is no server name for this file: it takes 1 to 64 letters, digits, `-` and `_`, \
+                 and does not start with `-`",
+                name.as_str()
+            ))
+        }
+    }
+}
+
 /// A host that is this machine.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -137,6 +160,7 @@ impl TryFrom<String> for Host {
 
     fn try_from(host: String) -> Result<Self, String> {
         let endpoint = Endpoint {
+            tls: false,
             host,
             ..Endpoint::loopback(0, "/")
         };

@@ -79,7 +79,9 @@ impl Config {
         let mcp = McpConfig {
             http_port: raw.mcp.http_port.ok_or_else(|| missing("mcp.http_port"))?,
             sse_port: raw.mcp.sse_port.ok_or_else(|| missing("mcp.sse_port"))?,
-            server_name: (raw.mcp.server_name).ok_or_else(|| missing("mcp.server_name"))?,
+            server_name: (raw.mcp.server_name)
+                .ok_or_else(|| missing("mcp.server_name"))?
+                .0,
         };
         let agents = raw.agents.into_iter();
         Ok(Self {

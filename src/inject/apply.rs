@@ -42,7 +42,9 @@ impl InjectPlan {
         for file in &self.files {
             match file {
                 PlannedFile::Owned { path, .. } => journal.owned.push(path.clone()),
-                PlannedFile::Merged { path, keys, entry } => {
+                PlannedFile::Merged {
+                    path, keys, entry, ..
+                } => {
                     journal
                         .merged
                         .extend(merge::prepare(path, keys, entry, &siblings)?);
@@ -69,9 +71,9 @@ impl InjectPlan {
     /// A user's file that is no plain JSON object, or cannot be read.
     pub fn check(&self) -> Result<()> {
         self.files.iter().try_for_each(|file| match file {
-            PlannedFile::Merged { path, keys, entry } => {
-                merge::prepare(path, keys, entry, &[]).map(drop)
-            }
+            PlannedFile::Merged {
+                path, keys, entry, ..
+            } => merge::prepare(path, keys, entry, &[]).map(drop),
             PlannedFile::Owned { .. } => Ok(()),
         })
     }

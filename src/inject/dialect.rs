@@ -53,7 +53,7 @@ pub(super) fn approvals(spec: &AgentSpec, server: &ServerName) -> Vec<String> {
             .iter()
             .flat_map(|tool| codex(server, &format!("tools.{tool}.approval_mode"), "approve"))
             .collect(),
-        Dialect::Gemini | Dialect::Generic => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

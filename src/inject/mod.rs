@@ -12,5 +12,5 @@ mod show;
 mod splice;
 
 pub use apply::{Applied, undo_journal};
-pub use plan::{InjectPlan, PlannedFile, plan};
+pub use plan::{Format, InjectPlan, Key, PlannedFile, Server, plan};
 pub use show::Masked;

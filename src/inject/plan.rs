@@ -10,8 +10,28 @@ use serde_json::{Value, json};
 use super::dialect::{self, SERVERS};
 use super::show::Masked;
 use crate::types::agent::{AgentSpec, Dialect, Inject, Route};
+use crate::types::identity::ServerName;
 use crate::types::identity::Token;
-use crate::types::server::{KEY_VAR, Key, Server, URL_VAR};
+use crate::types::server::{KEY_VAR, URL_VAR};
+use crate::types::upstream::Endpoint;
+
+/// A server entry before it is written in an agent's dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub name: ServerName,
+    pub url: Endpoint,
+    pub key: Key,
+}
+
+/// What opens the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// This bearer token, which the agent looks up in [`KEY_VAR`] by itself:
+    /// the key of the session's proxy.
+    Env(Token),
+    /// This bearer token, written out: only into files of ours.
+    Literal(Token),
+}
 
 /// Arguments, variables and files, and nothing else. Shown by `Display` and as
 /// JSON without secrets.
@@ -28,12 +48,22 @@ pub struct InjectPlan {
 pub enum PlannedFile {
     /// A file of ours in the session's directory, 0600.
     Owned { path: PathBuf, body: Masked },
-    /// A member of the user's JSON file, at these keys from its root.
+    /// A member of the user's file, at these keys from its root. Several may
+    /// be of one file.
     Merged {
         path: PathBuf,
+        format: Format,
         keys: Vec<String>,
         entry: Value,
     },
+}
+
+/// What a settings file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// With comments, where the user has some.
+    Json,
+    Toml,
 }
 
 /// Plans how `spec`'s agent is told of `server`; files of ours go to
@@ -73,6 +103,9 @@ pub fn plan(spec: &AgentSpec, server: &Server, session_dir: &Path) -> Result<Inj
             let path = plan.owned(spec, server, &variable, None, session_dir);
             plan.args.extend(file_args(spec, flag, &path, &approvals));
         }
+        Inject::Env { .. } | Inject::EnvContent { .. } | Inject::Stdio { .. } => {
+            bail!("not planned yet")
+        }
         Inject::ProxyFlag { template } => {
             let args = from_template(spec, template, server)?;
             plan.args.extend(args.into_iter().map(OsString::from));
@@ -83,6 +116,7 @@ pub fn plan(spec: &AgentSpec, server: &Server, session_dir: &Path) -> Result<Inj
             let url = format!("${{{URL_VAR}}}{}", server.url.path);
             plan.files.push(PlannedFile::Merged {
                 path: path.clone(),
+                format: Format::Json,
                 keys: vec![SERVERS.into(), server.name.to_string()],
                 entry: dialect::entry(spec, &url, &variable),
             });
@@ -156,7 +190,6 @@ mod tests {
     use super::*;
     use crate::types::agent::{Pacing, Restart, Transport};
     use crate::types::server::HUB_TOOLS;
-    use crate::types::upstream::Endpoint;
 
     fn spec(name: &str, inject: Inject) -> AgentSpec {
         AgentSpec {

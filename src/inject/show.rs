@@ -76,7 +76,9 @@ fn file(file: &PlannedFile) -> Value {
         PlannedFile::Owned { path, body } => {
             json!({ "path": path.to_string_lossy(), "body": body })
         }
-        PlannedFile::Merged { path, keys, entry } => {
+        PlannedFile::Merged {
+            path, keys, entry, ..
+        } => {
             json!({ "path": path.to_string_lossy(), "at": keys, "entry": entry })
         }
     }
@@ -100,7 +102,9 @@ impl fmt::Display for InjectPlan {
                     writeln!(f, "file      {} (0600)", path.display())?;
                     indented(f, &body.to_string())?;
                 }
-                PlannedFile::Merged { path, keys, entry } => {
+                PlannedFile::Merged {
+                    path, keys, entry, ..
+                } => {
                     let at = keys.join(".");
                     writeln!(f, "file      {}: {at}, until the end", path.display())?;
                     indented(f, &format!("{entry:#}"))?;

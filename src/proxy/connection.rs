@@ -123,7 +123,7 @@ async fn answer(
     }
     let path = request.target.split('?').next().unwrap_or("");
     let (server, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-    match (server.parse::<ServerName>(), rest) {
+    match (ServerName::from_segment(server).ok_or(()), rest) {
         (Ok(server), "mcp") => forward(shared, agent, &server, carried).await,
         (_, "sse" | "messages/") => {
             say(

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::types::identity::{ServerName, Token};
-use crate::types::upstream::{Live, TokenSource, Upstream};
+use crate::types::upstream::{Credential, Live, Upstream};
 
 use super::answer;
 use super::exchange::{End, Exchange, Lost, while_wanted};
@@ -109,12 +109,11 @@ pub(super) async fn forward(
 /// Finds the upstream, and stamps a call on the hub with our name.
 fn target(live: &Live, server: &ServerName, carried: &mut Carried<'_>) -> Option<Target> {
     let upstream = Arc::clone(live.upstreams.get(server)?);
-    let is_hub = upstream.token == TokenSource::Identity;
+    let is_hub = upstream.credential == Credential::Identity;
     let identity = live.identity.as_ref();
-    let token = match &upstream.token {
-        TokenSource::Identity => identity.map(|identity| identity.token.clone()),
-        TokenSource::Literal(token) => Some(token.clone()),
-        TokenSource::None => None,
+    let token = match &upstream.credential {
+        Credential::Identity => identity.map(|identity| identity.token.clone()),
+        Credential::Headers(_) => None,
     };
     let mut is_call = false;
     if is_hub && carried.request.is_json {

@@ -69,12 +69,27 @@ pub struct AgentSpec {
 pub enum Inject {
     /// A file of ours that holds the hub's URL and token, named by a flag.
     Flag { flag: String },
-    /// An entry merged into the user's settings file.
+    /// Entries merged into the user's settings file.
     SettingsFile { path: PathBuf },
-    /// The proxy's URL through a template of arguments.
+    /// A settings file of ours, named by a variable.
+    Env { var: String },
+    /// The settings themselves in a variable.
+    EnvContent { var: String },
+    /// The proxy's URLs through a template of arguments.
     ProxyFlag { template: String },
     /// A file of ours that names the proxy and holds no token, named by a flag.
     ProxyFile { flag: String },
+    /// Entries that start the bridge.
+    Stdio { place: Place },
+}
+
+/// Where entries that start the bridge stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file of ours, named by this flag.
+    Flag(String),
+    /// In this settings file of the user's.
+    Settings(PathBuf),
 }
 
 impl Inject {
@@ -84,19 +99,25 @@ impl Inject {
         match self {
             Self::Flag { .. } => "flag",
             Self::SettingsFile { .. } => "settings_file",
+            Self::Env { .. } => "env",
+            Self::EnvContent { .. } => "env_content",
             Self::ProxyFlag { .. } => "proxy_flag",
             Self::ProxyFile { .. } => "proxy_file",
+            Self::Stdio { .. } => "stdio",
         }
     }
 
-    /// Whom the agent speaks to.
+    /// By what way the agent speaks to remote servers, the hub among them.
     #[must_use]
     pub fn route(&self) -> Route {
         match self {
             Self::Flag { .. } => Route::Direct,
-            Self::SettingsFile { .. } | Self::ProxyFlag { .. } | Self::ProxyFile { .. } => {
-                Route::Proxy
-            }
+            Self::SettingsFile { .. }
+            | Self::Env { .. }
+            | Self::EnvContent { .. }
+            | Self::ProxyFlag { .. }
+            | Self::ProxyFile { .. } => Route::Proxy,
+            Self::Stdio { .. } => Route::Bridge,
         }
     }
 }
@@ -104,46 +125,61 @@ impl Inject {
 /// The way of an agent's tool calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Straight to the hub, with the hub's token in a file of ours.
+    /// Straight to the server, with its credential in a file of ours.
     Direct,
     /// Through the session's proxy.
     Proxy,
+    /// To the session's proxy by way of `wrapper bridge`, which the agent
+    /// starts.
+    Bridge,
 }
 
 /// How one agent spells a server entry and an approval. Chosen by the name of
 /// the command, so that `[agents.reviewer] command = "claude"` speaks claude's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// `mcpServers` with `type`, `url`, `headers`; `${VAR}` is replaced.
+    Antigravity,
     Claude,
-    /// Arguments `-c mcp_servers.NAME.KEY=VALUE`.
+    Codebuddy,
     Codex,
-    /// `mcpServers` with `httpUrl`, `headers`, `trust`; `${VAR}` is replaced.
+    Copilot,
     Gemini,
     /// As claude's, with whatever the configuration says otherwise.
     Generic,
+    Kimi,
+    /// opencode and its fork, kilo.
+    Opencode,
+    Qwen,
 }
 
 impl Dialect {
-    /// The dialect of a command, by the stem of its file name.
+    /// The dialect of a command or an agent, by its name.
     #[must_use]
-    pub fn of(command: &str) -> Self {
-        match command {
+    pub fn of(name: &str) -> Self {
+        match name {
+            "agy" | "antigravity" => Self::Antigravity,
             "claude" => Self::Claude,
+            "codebuddy" => Self::Codebuddy,
             "codex" => Self::Codex,
+            "copilot" => Self::Copilot,
             "gemini" => Self::Gemini,
+            "kimi" => Self::Kimi,
+            "kilo" | "opencode" => Self::Opencode,
+            "qwen" => Self::Qwen,
             _ => Self::Generic,
         }
     }
 }
 
-/// The transport by which an agent reaches a hub.
+/// How a remote server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
+    /// Streamable HTTP.
     #[default]
     #[serde(alias = "streamable-http")]
     Http,
+    /// HTTP with SSE, the transport of before 2025-03-26.
     Sse,
 }
 

@@ -123,14 +123,88 @@ word!(
     InstanceName, "instance name"
 );
 word!(
-    /// The name of an MCP server, `agentchattr`: the first segment of the
-    /// proxy's paths and the key of its entry in an agent's settings.
-    ServerName, "server name"
-);
-word!(
     /// The id of one session: twelve hex digits, for life.
     SessionId, "session id"
 );
+
+/// The name of an MCP server, `agentchattr`: a segment of the proxy's paths
+/// and the key of its entry in an agent's settings. Projects name theirs as
+/// they like: 1 to 128 characters, none of them a control character. Whoever
+/// cannot write one refuses it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerName(String);
+
+impl ServerName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True for letters, digits, `-` and `_`: what every agent takes.
+    #[must_use]
+    pub fn is_slug(&self) -> bool {
+        is_word(&self.0)
+    }
+
+    /// The name as a segment of a URL's path.
+    #[must_use]
+    pub fn segment(&self) -> String {
+        percent_encoding::utf8_percent_encode(&self.0, SEGMENT).to_string()
+    }
+
+    /// The name that a segment of a URL's path spells.
+    #[must_use]
+    pub fn from_segment(segment: &str) -> Option<Self> {
+        let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
+        decoded.ok()?.parse().ok()
+    }
+}
+
+/// All but letters, digits and these.
+const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.');
+
+/// A server's name that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no server name: it takes 1 to 128 characters, none of them a control character")]
+pub struct BadServerName(String);
+
+impl TryFrom<String> for ServerName {
+    type Error = BadServerName;
+
+    fn try_from(text: String) -> Result<Self, BadServerName> {
+        let fits = (1..=128).contains(&text.chars().count());
+        // Clients take the dots for directories.
+        if fits && !text.contains(char::is_control) && text != "." && text != ".." {
+            Ok(Self(text))
+        } else {
+            Err(BadServerName(text))
+        }
+    }
+}
+
+impl std::str::FromStr for ServerName {
+    type Err = BadServerName;
+
+    fn from_str(text: &str) -> Result<Self, BadServerName> {
+        text.to_owned().try_into()
+    }
+}
+
+impl From<ServerName> for String {
+    fn from(name: ServerName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl SessionId {
     /// A new id; short, because it is part of a socket's path.
@@ -196,6 +270,25 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.expose().len(), 32);
         assert!(a.expose().bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn a_servers_name_survives_a_path() {
+        for (name, segment) in [
+            ("chat", "chat"),
+            ("my server", "my%20server"),
+            ("context7.com/x", "context7.com%2Fx"),
+            ("é%", "%C3%A9%25"),
+        ] {
+            let name: ServerName = name.parse().expect(name);
+            assert_eq!(name.segment(), segment);
+            assert_eq!(ServerName::from_segment(segment), Some(name));
+        }
+        for bad in ["", ".", "..", "a\nb", &"x".repeat(129)] {
+            assert!(bad.parse::<ServerName>().is_err(), "{bad:?}");
+        }
+        assert_eq!(ServerName::from_segment("%ff"), None);
+        assert_eq!(ServerName::from_segment("%0a"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! *Invariant*: nothing here waits, reads a clock, opens a file or a socket.
 
 pub mod agent;
+pub mod context;
 pub mod exit;
 pub mod identity;
 pub mod options;

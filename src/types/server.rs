@@ -1,24 +1,75 @@
-//! One MCP server as an agent is told of it.
+//! One MCP server, in no agent's spelling.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::agent::Transport;
 use super::identity::{ServerName, Token};
 use super::upstream::Endpoint;
 
-/// A server entry before it is written in an agent's dialect.
+/// A server that an agent is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub name: ServerName,
-    pub url: Endpoint,
-    pub key: Key,
+    pub origin: Origin,
+    pub kind: Kind,
+    pub context: ContextLevel,
 }
 
-/// What opens the server.
+/// Who wants the agent to have a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// We do: it is the hub.
+    Hub,
+    /// `.mcp.json` of the project.
+    Project,
+    /// `[mcp_servers]` of the configuration.
+    Config,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
-    /// This bearer token, which the agent looks up in [`KEY_VAR`] by itself:
-    /// the key of the session's proxy.
-    Env(Token),
-    /// This bearer token, written out: only into files of ours.
-    Literal(Token),
+pub enum Kind {
+    Remote(Remote),
+    Command(Command),
+}
+
+/// A server that is spoken to over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    pub endpoint: Endpoint,
+    pub transport: Transport,
+    pub headers: Headers,
+}
+
+/// Headers as they are sent; a value may be a credential.
+pub type Headers = Vec<(String, Token)>;
+
+/// A server that is a command, spoken to over its standard input and output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// On `PATH`, or a path.
+    pub program: String,
+    pub args: Vec<String>,
+    /// Variables set for it; a value may be a credential.
+    pub env: BTreeMap<String, Token>,
+    /// Absolute; none: where the agent runs.
+    pub cwd: Option<PathBuf>,
+    /// Something in it came from the environment: it may hold a credential,
+    /// wherever it stands.
+    pub is_private: bool,
+}
+
+/// What a server is told of the session that it serves. Correlation, not
+/// authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContextLevel {
+    None,
+    /// The session's id.
+    #[default]
+    Id,
+    /// Its title and name as well.
+    Full,
 }
 
 /// The variable that holds the key of the session's proxy.

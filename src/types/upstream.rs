@@ -6,11 +6,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::identity::{Identity, ServerName, Token};
+use super::agent::Transport;
+use super::identity::{Identity, ServerName};
+use super::server::{ContextLevel, Headers};
 
-/// Where an HTTP server is: `http://host:port/path`.
+/// Where an HTTP server is: `http://host:port/path`, or `https`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    pub tls: bool,
     pub host: String,
     pub port: u16,
     /// Path and query, starting with `/`.
@@ -19,9 +22,8 @@ pub struct Endpoint {
 
 /// A URL that is none of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no `http://host:port/path`: {why}")]
+#[error("it is no `http://host:port/path`: {why}")]
 pub struct BadUrl {
-    text: String,
     why: &'static str,
 }
 
@@ -29,19 +31,26 @@ impl Endpoint {
     #[must_use]
     pub fn loopback(port: u16, path: &str) -> Self {
         Self {
+            tls: false,
             host: "127.0.0.1".into(),
             port,
             path: path.into(),
         }
     }
 
-    /// `host:port`, as in a `Host` header; IPv6 in brackets.
+    /// `host:port`, as in a `Host` header; IPv6 in brackets, and `https`
+    /// without its own port, which some hosts take for another name.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
         } else {
-            format!("{}:{}", self.host, self.port)
+            self.host.clone()
+        };
+        if self.tls && self.port == 443 {
+            host
+        } else {
+            format!("{host}:{}", self.port)
         }
     }
 
@@ -63,6 +72,19 @@ impl Endpoint {
         })
     }
 
+    /// `http://host:port`, without a path.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
+    /// The whole URL, as a client needs it.
+    #[must_use]
+    pub fn href(&self) -> String {
+        self.base() + &self.path
+    }
+
     /// The same server, another path.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
@@ -77,21 +99,22 @@ impl std::str::FromStr for Endpoint {
     type Err = BadUrl;
 
     fn from_str(text: &str) -> Result<Self, BadUrl> {
-        let bad = |why| BadUrl {
-            text: text.to_owned(),
-            why,
-        };
+        // The text may hold a credential: it is not repeated.
+        let bad = |why| BadUrl { why };
         let uri: hyper::Uri = text.parse().map_err(|_| bad("it does not parse"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(bad("the scheme is not http"));
-        }
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(bad("the scheme is neither http nor https")),
+        };
         let authority = uri.authority().ok_or_else(|| bad("there is no host"))?;
         if authority.as_str().contains('@') {
             return Err(bad("it carries a user name"));
         }
         Ok(Self {
+            tls,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             path: uri
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -100,29 +123,34 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
+/// For eyes: a query may hold a credential, and is not shown.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        let (path, query) = match self.path.split_once('?') {
+            Some((path, _)) => (path, "?****"),
+            None => (self.path.as_str(), ""),
+        };
+        write!(f, "{}{path}{query}", self.base())
     }
 }
 
-/// Where an upstream's credential comes from, asked at each request.
+/// As whom an upstream is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
-    /// The session's own identity: the upstream is the hub, and the sender of
-    /// tool calls is stamped.
+pub enum Credential {
+    /// The session's own identity, whatever it is at each request: the
+    /// upstream is the hub, and the sender of tool calls is stamped.
     Identity,
-    /// None is sent.
-    None,
-    /// Always this one.
-    Literal(Token),
+    /// These headers, in place of the agent's own of the same names.
+    Headers(Headers),
 }
 
 /// An MCP server behind the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub endpoint: Endpoint,
-    pub token: TokenSource,
+    pub transport: Transport,
+    pub credential: Credential,
+    pub context: ContextLevel,
 }
 
 /// What the proxy forwards to and as whom, at this moment. Travels by
@@ -144,6 +172,8 @@ mod tests {
             ("http://127.0.0.1:8200/mcp", "127.0.0.1", 8200, "/mcp"),
             ("http://localhost", "localhost", 80, "/"),
             ("http://[::1]:9/a?b=c", "::1", 9, "/a?b=c"),
+            ("https://localhost", "localhost", 443, "/"),
+            ("https://localhost:8443/mcp", "localhost", 8443, "/mcp"),
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
             assert_eq!(
@@ -155,16 +185,17 @@ mod tests {
                 (host, port, path)
             );
             assert!(endpoint.is_loopback());
-            assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+            assert!(!endpoint.to_string().contains("b=c"));
+            assert_eq!(endpoint.href().parse(), Ok(endpoint));
         }
     }
 
     #[test]
-    fn what_is_no_plain_http_url_is_refused() {
+    fn what_is_no_http_url_is_refused() {
         for text in [
             "",
             "127.0.0.1:80",
-            "https://x/",
+            "ws://x/",
             "file:///etc/passwd",
             "http://u:p@h/",
             "http://",

@@ -8,12 +8,11 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wrapper::config;
-use wrapper::inject::{Applied, InjectPlan, plan, undo_journal};
+use wrapper::inject::{Applied, InjectPlan, Key, Server, plan, undo_journal};
 use wrapper::paths::Env;
 use wrapper::types::agent::AgentSpec;
 use wrapper::types::identity::Token;
 use wrapper::types::options::{AgentOptions, Options};
-use wrapper::types::server::{Key, Server};
 use wrapper::types::upstream::Endpoint;
 
 use crate::support::eventually;

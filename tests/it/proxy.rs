@@ -17,8 +17,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use wrapper::proxy::{self, Patience, Settings};
+use wrapper::types::agent::Transport;
 use wrapper::types::identity::{Identity, Token};
-use wrapper::types::upstream::{self, Endpoint, Live, TokenSource};
+use wrapper::types::server::ContextLevel;
+use wrapper::types::upstream::{self, Credential, Endpoint, Live};
 
 use crate::support::soon;
 use crate::support::upstream::{Refusal, Upstream};
@@ -53,17 +55,21 @@ impl Rig {
         let upstream = Upstream::start();
         let listener = proxy::bind().expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let server = |token| {
-            let endpoint = Endpoint::loopback(upstream.port, "/mcp");
-            Arc::new(upstream::Upstream { endpoint, token })
+        let server = |credential| {
+            Arc::new(upstream::Upstream {
+                endpoint: Endpoint::loopback(upstream.port, "/mcp"),
+                transport: Transport::Http,
+                credential,
+                context: ContextLevel::None,
+            })
         };
         let name = |name: &str| name.parse().expect("a name");
         let live = watch::Sender::new(Live {
             identity: Some(identity("claude", "token-1")),
             upstreams: Arc::new(
                 [
-                    (name("hub"), server(TokenSource::Identity)),
-                    (name("open"), server(TokenSource::None)),
+                    (name("hub"), server(Credential::Identity)),
+                    (name("open"), server(Credential::Headers(Vec::new()))),
                 ]
                 .into(),
             ),
