@@ -24,7 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use wrapper::hub::{self, Client};
 use wrapper::terminal::fd::winsize;
@@ -90,7 +90,15 @@ async fn measure(rounds: usize, time: Duration) -> Result<(), Failure> {
 // ---- exec to the agent's first byte ----
 
 async fn startup(world: &World, rounds: usize) -> Result<(), Failure> {
-    let targets = ["bare", "relay", "wrapper --offline", "wrapper"];
+    let targets = [
+        "bare",
+        "relay",
+        "wrapper --offline",
+        "wrapper",
+        "ten servers",
+        "ten in settings",
+        "ten git sources",
+    ];
     let mut samples = vec![Vec::new(); targets.len()];
     for round in 0..=rounds {
         for turn in 0..targets.len() {
@@ -115,10 +123,16 @@ async fn startup(world: &World, rounds: usize) -> Result<(), Failure> {
             median(pairs.map(|(mine, base)| mine / base).collect())
         };
         println!(
-            "{name:>18} {} ms   x {:.1} bare   x {:.1} relay",
+            "{name:>18} {} ms   x {:.1} bare   x {:.1} relay   {:+.2} ms over a launch",
             spread(mine),
             over(&samples[0]),
-            over(&samples[1])
+            over(&samples[1]),
+            median(
+                mine.iter()
+                    .zip(&samples[3])
+                    .map(|(mine, base)| mine - base)
+                    .collect()
+            ),
         );
     }
     Ok(())
@@ -295,13 +309,7 @@ impl World {
     fn new() -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
         let me = std::env::current_exe()?.display().to_string();
-        fs::write(
-            dir.path().join("config.toml"),
-            format!(
-                "[agents.bench]\ncommand = {me:?}\nargs = [\"agent\"]\n\
-                 mcp_inject = \"proxy_file\"\nmcp_flag = \"--mcp-config\"\n"
-            ),
-        )?;
+        configure(dir.path(), &me)?;
         let mut hub = Command::new(WRAPPER)
             .args(["serve", "--json", "--port", "0", "--mcp-http-port", "0"])
             .envs(variables(dir.path()))
@@ -338,7 +346,13 @@ impl World {
             "bare" => agent.to_vec(),
             "relay" => [&[self.me.clone(), "relay".into()], &agent[..]].concat(),
             wrapper => {
-                let words = ["bench"].into_iter().chain(wrapper.split(' ').skip(1));
+                let (agent, more) = match wrapper {
+                    "ten servers" => ("many", None),
+                    "ten in settings" => ("merged", None),
+                    "ten git sources" => ("sourced", None),
+                    plain => ("bench", plain.split_once(' ').map(|(_, option)| option)),
+                };
+                let words = [agent].into_iter().chain(more);
                 let words = words.map(str::to_owned).chain(self.ports.iter().cloned());
                 [WRAPPER.to_owned()].into_iter().chain(words).collect()
             }
@@ -379,6 +393,60 @@ impl Drop for World {
             println!("the hub did not end");
         }
     }
+}
+
+/// Agents with the hub alone, with ten servers more in a file of ours, in a
+/// settings file of the user's, and with ten that stand in a git repository.
+fn configure(dir: &Path, me: &str) -> Result<(), Failure> {
+    let by_flag = "mcp_inject = \"proxy_file\"\nmcp_flag = \"--mcp-config\"\n";
+    let settings = dir.join("settings.json").display().to_string();
+    let own = json!({"theme": "dark", "mcpServers": {"own": {"command": "true"}}});
+    fs::write(&settings, format!("{own:#}\n"))?;
+    let by_settings = format!("mcp_inject = \"settings_file\"\nmcp_settings_path = {settings:?}\n");
+    let agents = [
+        ("bench", by_flag),
+        ("many", by_flag),
+        ("merged", &by_settings),
+        ("sourced", by_flag),
+    ]
+    .map(|(name, inject)| {
+        format!("[agents.{name}]\ncommand = {me:?}\nargs = [\"agent\"]\n{inject}")
+    });
+    let (repository, commit) = repository(dir)?;
+    let servers = (0..10).map(|number| {
+        format!(
+            "[mcp_servers.s{number}]\nagents = [\"many\", \"merged\"]\ncommand = \"node\"\n\
+             args = [\"server.js\"]\nenv = {{ API_TOKEN = \"x\" }}\n\
+             [mcp_servers.g{number}]\nagents = [\"sourced\"]\ntype = \"git\"\n\
+             url = {repository:?}\nref = \"{commit}\"\ncommand = \"node\"\n\
+             args = [\"${{MCP_ROOT}}/server.js\"]\n"
+        )
+    });
+    let config: String = agents.into_iter().chain(servers).collect();
+    Ok(fs::write(dir.join("config.toml"), config)?)
+}
+
+/// A repository with one commit.
+fn repository(dir: &Path) -> Result<(String, String), Failure> {
+    let repository = dir.join("repository");
+    fs::create_dir(&repository)?;
+    fs::write(repository.join("server.js"), "")?;
+    let git = |args: &[&str]| -> Result<String, Failure> {
+        let identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
+        let said = Command::new("git")
+            .current_dir(&repository)
+            .args(identity.iter().chain(args))
+            .output()?;
+        if !said.status.success() {
+            return Err(String::from_utf8_lossy(&said.stderr).into());
+        }
+        Ok(String::from_utf8(said.stdout)?.trim().to_owned())
+    };
+    git(&["init", "--quiet"])?;
+    git(&["add", "."])?;
+    git(&["commit", "--quiet", "--message", "One file"])?;
+    let commit = git(&["rev-parse", "HEAD"])?;
+    Ok((repository.display().to_string(), commit))
 }
 
 fn variables(dir: &Path) -> Vec<(&'static str, PathBuf)> {

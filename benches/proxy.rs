@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wrapper::proxy;
 use wrapper::types::agent::Transport;
+use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, Token};
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream};
@@ -121,6 +122,13 @@ fn serve_proxy() -> Res<()> {
             live,
             stale: Arc::new(Notify::new()),
             patience: proxy::Patience::default(),
+            context: SessionContext {
+                id: "0123456789ab".parse()?,
+                title: "Claude".into(),
+                name: "claude".into(),
+                agent: "claude".parse()?,
+                control: "control.sock".into(),
+            },
         };
         let listener = proxy::bind()?;
         tell(listener.local_addr()?.port())?;

@@ -9,31 +9,32 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
 const HELP: &str = "\
 Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
-  wrapper <agent> [options] [-- ARGS…]    run claude, codex or gemini here
+  wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
   wrapper read [--channel C] [-n N] [-f]  read the chat
   wrapper who                             who is online
+  wrapper config [--origin]               the configuration, and who set what
 
 A launch:
   --label TEXT             the name shown in the chat
   --cwd DIR                where the agent runs
   --restart WHEN           never, on-crash (the default) or always; --no-restart
   --offline                without a hub
+  --trust-project          take the servers of .mcp.json without asking
   --dry-run                show what would be set, written and run; do nothing
 Every verb:
   --config FILE            in place of ~/.config/wrapper/config.toml
-  --port N, --mcp-http-port N, --mcp-sse-port N
-  --data-dir DIR, --upload-dir DIR
+  --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
   --json                   print one JSON document
   -h, --help, -V, --version
-
 What follows `--` goes to the agent untouched.
 ";
 
@@ -61,12 +62,18 @@ pub enum Verb {
     Read(Read),
     /// Show who is online
     Who(Who),
+    /// Show the configuration as it is resolved
+    Config(Config),
+    /// The MCP server that an agent's settings name by command
+    #[command(hide = true)]
+    Bridge(Bridge),
     /// The agent that `demo` launches
     #[command(hide = true, disable_help_flag = true)]
     DemoAgent(DemoAgent),
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {
     /// A configured agent: claude, codex, gemini …
     pub agent: String,
@@ -75,6 +82,9 @@ pub struct Run {
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
+    /// Accept the servers of the project's `.mcp.json` without asking
+    #[arg(long)]
+    pub trust_project: bool,
     /// Show what would be set, written and run; do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -144,6 +154,27 @@ pub struct Who {
     pub json: bool,
     #[command(flatten)]
     pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Say who set each key
+    #[arg(long)]
+    pub origin: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Bridge {
+    /// The server's name in the session
+    pub server: ServerName,
+    /// The session's control socket, for an agent that clears the environment
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@
 //! | floor | rooms |
 //! |---|---|
 //! | roots | [`cmd`]: one file a verb, the only place where machines meet |
-//! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts |
-//! | machines | [`config`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`control`], [`hub`] |
+//! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts, [`bridge`] is a session's server for an agent that speaks stdio |
+//! | machines | [`config`], [`servers`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`control`], [`hub`] |
 //! | ground | [`types`]: values and their parsers, pure |
 //! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
 //!
@@ -19,6 +19,8 @@
 //! reverse. Only the session ends the launch: the hub, the proxy and the
 //! presence may fail and come back while the agent runs on.
 
+#[doc(hidden)]
+pub mod bridge;
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
@@ -43,6 +45,8 @@ pub mod presence;
 pub mod proxy;
 #[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
+pub mod servers;
 #[doc(hidden)]
 pub mod session;
 #[doc(hidden)]

@@ -27,7 +27,7 @@ pub fn var<'a>(env: &'a Env, name: &str) -> Option<&'a OsString> {
 /// (service managers and containers leave it so).
 #[must_use]
 pub fn home(env: &Env) -> PathBuf {
-    var(env, "HOME")
+    let home = var(env, "HOME")
         .map(PathBuf::from)
         .filter(|home| home.is_absolute() && home != Path::new("/"))
         .or_else(|| {
@@ -39,7 +39,8 @@ pub fn home(env: &Env) -> PathBuf {
         .filter(|home| home != Path::new("/"))
         .unwrap_or_else(|| {
             std::env::temp_dir().join(format!("wrapper-{}", nix::unistd::Uid::current()))
-        })
+        });
+    plain(&home)
 }
 
 /// An XDG base directory: the variable if it is absolute, else below home.
@@ -47,7 +48,7 @@ fn base(env: &Env, name: &str, below_home: &str) -> PathBuf {
     var(env, name)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
-        .unwrap_or_else(|| home(env).join(below_home))
+        .map_or_else(|| home(env).join(below_home), |path| plain(&path))
 }
 
 /// The user's own configuration file, whether or not it exists.
@@ -56,13 +57,19 @@ pub fn user_config(env: &Env) -> PathBuf {
     base(env, "XDG_CONFIG_HOME", ".config").join("wrapper/config.toml")
 }
 
-/// The root of everything that sessions keep.
+/// The root of everything that sessions keep; absolute, as it is told to
+/// processes that run elsewhere.
 #[must_use]
 pub fn state(env: &Env) -> PathBuf {
-    var(env, "WRAPPER_STATE_DIR").map_or_else(
-        || base(env, "XDG_STATE_HOME", ".local/state").join("wrapper"),
-        PathBuf::from,
-    )
+    let named = var(env, "WRAPPER_STATE_DIR").map(PathBuf::from);
+    let state =
+        named.unwrap_or_else(|| base(env, "XDG_STATE_HOME", ".local/state").join("wrapper"));
+    plain(&std::path::absolute(&state).unwrap_or(state))
+}
+
+/// A path without doubled and trailing slashes.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 /// Where the embedded hub keeps its chat, unless the configuration says.
@@ -75,9 +82,9 @@ pub fn hub_data(env: &Env) -> PathBuf {
 #[must_use]
 pub fn expand(env: &Env, path: &str) -> PathBuf {
     match path.strip_prefix("~/") {
-        Some(rest) => home(env).join(rest.trim_start_matches('/')),
+        Some(rest) => plain(&home(env).join(rest.trim_start_matches('/'))),
         None if path == "~" => home(env),
-        None => PathBuf::from(path),
+        None => plain(Path::new(path)),
     }
 }
 
@@ -130,7 +137,11 @@ mod tests {
         assert_eq!(user_config(&set), Path::new("/c/wrapper/config.toml"));
         assert_eq!(state(&set), Path::new("/h/.local/state/wrapper"));
         assert_eq!(hub_data(&set), Path::new("/h/.local/share/wrapper/hub"));
-        assert_eq!(state(&env(&[("WRAPPER_STATE_DIR", "/s")])), Path::new("/s"));
+        for (named, path) in [("/s", "/s"), ("//s//x/", "/s/x")] {
+            let state = state(&env(&[("WRAPPER_STATE_DIR", named)]));
+            assert_eq!(state.to_str(), Some(path));
+        }
+        assert!(state(&env(&[("WRAPPER_STATE_DIR", "s")])).is_absolute());
     }
 
     #[test]
@@ -150,7 +161,12 @@ mod tests {
     fn a_tilde_is_home() {
         let set = env(&[("HOME", "/h")]);
         assert_eq!(expand(&set, "~/x/y"), Path::new("/h/x/y"));
-        assert_eq!(expand(&set, "~//x"), Path::new("/h/x"));
+        assert_eq!(expand(&set, "~//x//y").to_str(), Some("/h/x/y"));
+        let doubled = env(&[("HOME", "//h//")]);
+        assert_eq!(
+            user_config(&doubled).to_str(),
+            Some("/h/.config/wrapper/config.toml")
+        );
         assert_eq!(expand(&set, "~user/x"), Path::new("~user/x"));
         assert_eq!(expand(&set, "/x"), Path::new("/x"));
     }

@@ -1,18 +1,21 @@
 //! `--dry-run`: shows what a launch would set, write and run; registers, writes
 //! and starts nothing.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::plan;
+use super::gather::Told;
+use super::plan::{self, Wiring};
 use super::setting::Setting;
 use crate::cli::Run;
-use crate::inject::InjectPlan;
 use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Inject};
 use crate::types::exit::Exit;
+use crate::types::secret;
 use crate::types::upstream::Endpoint;
 
 /// Prints the plan, with what the hub and the system would have given
@@ -21,15 +24,14 @@ pub(super) fn show(
     setting: &Setting,
     spec: &AgentSpec,
     program: &Path,
+    told: &Arc<Told>,
     args: &Run,
 ) -> Result<Exit, Failure> {
-    let plan = if args.offline {
-        InjectPlan::default()
-    } else {
-        let plan = plan::rehearse(spec, setting);
-        plan.and_then(|plan| plan.check().map(|()| plan))
-            .map_err(|error| Failure::new(Exit::Failed, error))?
-    };
+    let failed = |error| Failure::new(Exit::Failed, error);
+    let wiring = plan::rehearse(spec, setting, told, args.offline).map_err(failed)?;
+    let plan = wiring.plan(spec)?;
+    plan.check().map_err(failed)?;
+    let variables = variables(spec, &wiring);
     let hub = &setting.config.hub;
     let run: Vec<String> = std::iter::once(program.as_os_str())
         .chain(spec.args.iter().map(OsStr::new))
@@ -53,7 +55,7 @@ pub(super) fn show(
             "label": spec.label,
             "cwd": spec.cwd,
             "run": run,
-            "set": spec.env,
+            "set": variables,
             "unset": spec.strip_env,
             "hub": url,
             "inject": {"mode": mode, "plan": plan},
@@ -63,7 +65,7 @@ pub(super) fn show(
         report::line(format_args!("run     {}", shell_words::join(&run)));
         report::line(format_args!("in      {}", spec.cwd.display()));
         report::line(format_args!("hub     {}", url.as_deref().unwrap_or("none")));
-        for (key, value) in &spec.env {
+        for (key, value) in &variables {
             report::line(format_args!("set     {key}={value}"));
         }
         for key in spec
@@ -77,4 +79,18 @@ pub(super) fn show(
         report::line(plan);
     }
     Ok(Exit::Done)
+}
+
+/// What is set besides what the plan sets, without credentials.
+fn variables(spec: &AgentSpec, wiring: &Wiring) -> BTreeMap<String, String> {
+    let own = spec.env.iter().map(|(key, value)| {
+        let shown = if secret::is_likely(key, value) {
+            "****"
+        } else {
+            value
+        };
+        (key.clone(), shown.to_owned())
+    });
+    own.chain(wiring.context.variables(&spec.session_env_prefix))
+        .collect()
 }

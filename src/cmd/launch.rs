@@ -8,20 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::gather::Told;
+use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
-use super::{dry_run, plan};
+use super::{dry_run, gather, plan, program};
 use crate::cli::Run;
+use crate::control;
 use crate::control::roster::{self, SessionDir};
 use crate::inbox::Inbox;
-use crate::inject;
+use crate::inject::{self, Proxy};
 use crate::logging;
 use crate::paths;
 use crate::presence::{HubState, Presence};
@@ -29,12 +32,11 @@ use crate::proxy;
 use crate::report::{self, Failure};
 use crate::session::{self, Job, Session};
 use crate::terminal::tty::{self, DevTty};
-use crate::types::agent::Transport;
 use crate::types::agent::{AgentSpec, Inject, Route};
+use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
 use crate::types::identity::{SessionId, Token};
-use crate::types::server::ContextLevel;
-use crate::types::upstream::{Credential, Live, Upstream};
+use crate::types::upstream::Live;
 
 /// Between the polite signal to the agent and the next, ruder one.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,21 +53,23 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         .config
         .agent(&args.agent, &args.of_agent)
         .map_err(|error| setting::failure(Exit::Failed, error))?;
-    let program = plan::program(&spec, &setting)?;
-    if args.dry_run {
-        return dry_run::show(&setting, &spec, &program, &args);
-    }
-    if !tty::foreground() {
+    let program = program::find(&spec, &setting)?;
+    if !args.dry_run && !tty::foreground() {
         return Err(Failure::new(
             Exit::Failed,
             anyhow!("cannot run `{}`: there is no terminal", spec.name),
         )
         .hint("start it in a terminal; `--dry-run` shows what it would do"));
     }
+    let told = Arc::new(gather::gather(&setting, &spec, &args)?);
+    if args.dry_run {
+        return dry_run::show(&setting, &spec, &program, &told, &args);
+    }
     let launch = Launch {
         setting: Arc::new(setting),
         spec,
         program,
+        told,
         agent_args: args.args,
         offline: args.offline,
     };
@@ -79,28 +83,37 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
     })
 }
 
+/// Where a session can be reached, bound and not yet served.
+struct Doors {
+    control: UnixListener,
+    proxy: Option<TcpListener>,
+}
+
 /// What is known once everything is resolved.
 struct Launch {
     setting: Arc<Setting>,
     spec: AgentSpec,
     program: PathBuf,
+    told: Arc<Told>,
     agent_args: Vec<OsString>,
     offline: bool,
 }
 
 impl Launch {
     async fn run(self) -> Result<Exit, Failure> {
-        plan::rehearse(&self.spec, &self.setting)
-            .and_then(|plan| plan.check())
-            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let rehearsed = plan::rehearse(&self.spec, &self.setting, &self.told, self.offline)
+            .map_err(failed)?
+            .plan(&self.spec)?;
+        rehearsed.check().map_err(failed)?;
         let registration = if self.offline {
             None
         } else {
             Some(registration::register(&self.setting, &self.spec).await?)
         };
-        let live = watch::Sender::new(match &registration {
-            Some(registration) => self.live(registration),
-            None => Live::default(),
+        let live = watch::Sender::new(Live {
+            identity: (registration.as_ref())
+                .map(|registration| Arc::new(registration.identity.clone())),
+            upstreams: Arc::default(),
         });
         let result = self.registered(registration.as_ref(), &live).await;
         if let Some(registration) = registration {
@@ -109,19 +122,19 @@ impl Launch {
         result
     }
 
-    /// Who we are, and what the proxy forwards to.
-    fn live(&self, registration: &Registration) -> Live {
-        let hub = Upstream {
-            endpoint: registration.mcp.clone(),
-            transport: Transport::Http,
-            credential: Credential::Identity,
-            context: ContextLevel::None,
-        };
-        let name = self.setting.config.mcp.server_name.clone();
-        Live {
-            identity: Some(Arc::new(registration.identity.clone())),
-            upstreams: Arc::new([(name, Arc::new(hub))].into()),
-        }
+    /// The session's servers, as far as they are known before the proxy is.
+    fn wiring(
+        &self,
+        registration: Option<&Registration>,
+        context: SessionContext,
+        dir: &Path,
+    ) -> anyhow::Result<Wiring> {
+        let hub = registration.map(|registration| {
+            let name = &self.setting.config.mcp.server_name;
+            let token = &registration.identity.token;
+            plan::hub(name, &registration.mcp, self.spec.transport, token)
+        });
+        Wiring::new(Arc::clone(&self.told), hub, context, dir)
     }
 
     /// Session directory, log, proxy, injection; then the agent.
@@ -130,7 +143,6 @@ impl Launch {
         registration: Option<&Registration>,
         live: &watch::Sender<Live>,
     ) -> Result<Exit, Failure> {
-        let failed = |error: anyhow::Error| Failure::new(Exit::Failed, error);
         let state = paths::state(&self.setting.env);
         let dir = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
         let log = open_log(&state, &dir.id, self.setting.log_level()).map_err(failed)?;
@@ -141,32 +153,20 @@ impl Launch {
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
         bury_the_dead(&state);
 
-        let key = Token::random();
-        let listener = match (&self.spec.inject, registration) {
-            (Some(inject), Some(_)) if inject.route() == Route::Proxy => Some(
-                proxy::bind()
-                    .context("cannot open the proxy")
-                    .map_err(failed)?,
-            ),
-            _ => None,
+        let control = control::bind(&dir.path).map_err(|error| {
+            failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")
+        })?;
+        let context = plan::context(&self.spec, dir.id.clone(), &name, &dir.path);
+        let mut wiring = self
+            .wiring(registration, context, &dir.path)
+            .map_err(failed)?;
+        let proxy = if wiring.needs_proxy(&self.spec) {
+            Some(open_proxy(&mut wiring).map_err(failed)?)
+        } else {
+            None
         };
-        let port = listener
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok())
-            .map(|addr| addr.port());
-        let plan = match registration {
-            Some(registration) => plan::inject(
-                &self.spec,
-                &registration.mcp,
-                &self.setting.config.mcp.server_name,
-                port,
-                &key,
-                &registration.identity.token,
-                &dir.path,
-            )
-            .map_err(failed)?,
-            None => inject::InjectPlan::default(),
-        };
+        live.send_modify(|live| live.upstreams = Arc::new(wiring.upstreams()));
+        let plan = wiring.plan(&self.spec)?;
         let applied = plan.apply(&dir.path).map_err(failed)?;
 
         let job = plan::job(
@@ -175,12 +175,10 @@ impl Launch {
             &self.program,
             &self.agent_args,
             &plan,
-            &dir.id,
-            &name,
+            &wiring.context,
         );
-        let result = self
-            .attended(job, registration, live, listener, key, &dir.path)
-            .await;
+        let doors = Doors { control, proxy };
+        let result = self.attended(job, registration, live, doors, wiring).await;
         drop(applied);
         drop(dir);
         match logging::warnings() {
@@ -197,9 +195,8 @@ impl Launch {
         job: Job,
         registration: Option<&Registration>,
         live: &watch::Sender<Live>,
-        listener: Option<TcpListener>,
-        key: Token,
-        dir: &Path,
+        doors: Doors,
+        wiring: Wiring,
     ) -> Result<Exit, Failure> {
         let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
         let (session, mailbox) = session::open();
@@ -208,10 +205,22 @@ impl Launch {
         let mut tasks = JoinSet::new();
         stop_on_signals(&session, &mut tasks, &stop)
             .map_err(|error| Failure::new(Exit::Failed, error))?;
-        if let Some(listener) = listener {
+        let address = (doors.proxy.as_ref()).and_then(|listener| listener.local_addr().ok());
+        let port = address.map(|address| address.port());
+        let desk = control::Desk {
+            context: wiring.context.clone(),
+            cwd: self.spec.cwd.clone(),
+            proxy: port.zip(wiring.proxy.as_ref().map(|proxy| proxy.key.clone())),
+            live: live.subscribe(),
+            commands: Arc::new(wiring.commands()),
+            prefixes: self.spec.session_env_prefix.clone(),
+        };
+        tasks.spawn(control::serve(doors.control, desk, stop.clone()));
+        if let (Some(listener), Some(proxy)) = (doors.proxy, &wiring.proxy) {
             let settings = proxy::Settings {
-                key,
+                key: proxy.key.clone(),
                 live: live.subscribe(),
+                context: wiring.context.clone(),
                 stale: Arc::clone(&nudge),
                 patience: proxy::Patience::default(),
             };
@@ -225,20 +234,13 @@ impl Launch {
         if let Some(Registration {
             client,
             human,
-            mcp,
             ours,
             ..
         }) = registration
         {
             let told = self.spec.inject.as_ref().map(Inject::route);
             if told == Some(Route::Direct) {
-                let refresh = plan::refresh(
-                    self.spec.clone(),
-                    mcp.clone(),
-                    self.setting.config.mcp.server_name.clone(),
-                    dir.to_owned(),
-                    live.subscribe(),
-                );
+                let refresh = plan::refresh(self.spec.clone(), wiring.clone(), live.subscribe());
                 let stop = stop.clone();
                 tasks.spawn(async move {
                     stop.run_until_cancelled(refresh).await;
@@ -283,8 +285,23 @@ impl Launch {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             warn!("a task did not end");
         }
-        result.map(Exit::Agent).map_err(plan::spawn_failure)
+        result.map(Exit::Agent).map_err(program::spawn_failure)
     }
+}
+
+/// Opens the proxy's port, and tells `wiring` of it.
+fn open_proxy(wiring: &mut Wiring) -> anyhow::Result<TcpListener> {
+    let listener = proxy::bind().context("cannot open the proxy")?;
+    let address = listener.local_addr().context("cannot open the proxy")?;
+    wiring.proxy = Some(Proxy {
+        base: format!("http://{address}"),
+        key: Token::random(),
+    });
+    Ok(listener)
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
 }
 
 /// SIGTERM, SIGHUP and SIGINT to us end the agent, politely at first.

@@ -1,10 +1,14 @@
 //! One file a verb: the composition roots, where machines meet.
 
+mod bridge;
+mod config;
 mod demo;
 mod demo_agent;
 mod dry_run;
+mod gather;
 mod launch;
 mod plan;
+mod program;
 mod read;
 mod registration;
 mod say;
@@ -27,6 +31,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Say(args) => say::run(&args),
         Verb::Read(args) => read::run(&args),
         Verb::Who(args) => who::run(&args),
+        Verb::Bridge(args) => bridge::run(&args),
+        Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {

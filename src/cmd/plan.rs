@@ -1,144 +1,167 @@
-//! What a launch sets, writes and runs.
+//! What a launch tells its agent, the proxy and the bridge of the servers.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::gather::Told;
+use super::program::environment;
 use super::setting::Setting;
-use crate::inject::{self, InjectPlan};
-use crate::inject::{Key, Server};
+use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
 use crate::paths::{self, Env};
 use crate::report::Failure;
 use crate::session::Job;
 use crate::session::detect::Manifest;
-use crate::terminal::pty::{Launch, SpawnError};
-use crate::types::agent::{AgentSpec, Route};
+use crate::terminal::pty::Launch;
+use crate::types::agent::{AgentSpec, Inject, Route, Transport};
+use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
 use crate::types::identity::{ServerName, SessionId, Token};
-use crate::types::upstream::{Endpoint, Live};
+use crate::types::server::{Command, ContextLevel, Headers, Kind, Origin, Remote, Server};
+use crate::types::upstream::{Credential, Endpoint, Live, Upstream};
 
-/// The agent's program, looked up on the `PATH` that the agent will have; and
-/// the check that its directory exists.
-pub(super) fn program(spec: &AgentSpec, setting: &Setting) -> Result<PathBuf, Failure> {
-    if !spec.cwd.is_dir() {
-        return Err(Failure::new(
-            Exit::Failed,
-            anyhow!(
-                "cannot start `{}` in {}: no such directory",
-                spec.name,
-                spec.cwd.display()
-            ),
-        )
-        .hint("set `--cwd`, or `cwd` of the agent in config.toml"));
-    }
-    let env = environment(spec, &setting.env);
-    let hint = format!(
-        "install it, or set `command` under `[agents.{}]` in config.toml",
-        spec.name
-    );
-    find(&spec.command, paths::var(&env, "PATH"), &spec.cwd).map_err(|(exit, why)| {
-        Failure::new(
-            exit,
-            anyhow!("cannot start `{}`: {why}", spec.command.display()),
-        )
-        .hint(hint)
-    })
+/// A session's servers, and how what the agent speaks to finds it.
+#[derive(Debug, Clone)]
+pub(super) struct Wiring {
+    pub(super) servers: Vec<Server>,
+    pub(super) context: SessionContext,
+    pub(super) proxy: Option<Proxy>,
+    dir: PathBuf,
+    program: PathBuf,
+    told: Arc<Told>,
 }
 
-/// A command by its path, or the first executable file of its name on `path`.
-fn find(
-    command: &Path,
-    path: Option<&OsString>,
-    cwd: &Path,
-) -> Result<PathBuf, (Exit, &'static str)> {
-    let candidates: Vec<PathBuf> = if command.components().count() > 1 {
-        vec![cwd.join(command)]
-    } else {
-        let path = path.map_or(
-            OsStr::new("/usr/local/bin:/usr/bin:/bin"),
-            OsString::as_os_str,
-        );
-        std::env::split_paths(path)
-            .map(|dir| cwd.join(dir).join(command))
+impl Wiring {
+    /// The servers of `told`, and the hub's if there is one. `dir` is the
+    /// session's; the proxy is opened later.
+    pub(super) fn new(
+        told: Arc<Told>,
+        hub: Option<Server>,
+        context: SessionContext,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot tell where our program is")?;
+        Ok(Self {
+            servers: hub
+                .into_iter()
+                .chain(told.servers.iter().cloned())
+                .collect(),
+            context,
+            proxy: None,
+            dir: dir.to_owned(),
+            program,
+            told,
+        })
+    }
+
+    /// True if a request of the agent's would come by way of the proxy.
+    pub(super) fn needs_proxy(&self, spec: &AgentSpec) -> bool {
+        let routed = spec.inject.as_ref().map(Inject::route);
+        matches!(routed, Some(Route::Proxy | Route::Bridge))
+            && self
+                .servers
+                .iter()
+                .any(|server| matches!(server.kind, Kind::Remote(_)))
+    }
+
+    /// How the agent is told of the servers.
+    pub(super) fn plan(&self, spec: &AgentSpec) -> Result<InjectPlan, Failure> {
+        let context = self.context.variables(&spec.session_env_prefix);
+        let link = Link {
+            proxy: self.proxy.clone(),
+            program: &self.program,
+            context: &context,
+            dir: &self.dir,
+            project: self.told.project.clone(),
+            displaced: self.told.displaced.clone(),
+            settings: self.told.settings.clone(),
+        };
+        inject::plan(spec, &self.servers, &link).map_err(unable)
+    }
+
+    /// What the proxy forwards to.
+    pub(super) fn upstreams(&self) -> BTreeMap<ServerName, Arc<Upstream>> {
+        let remotes = self.servers.iter().filter_map(|server| match &server.kind {
+            Kind::Remote(remote) => Some((server, remote)),
+            Kind::Command(_) => None,
+        });
+        remotes
+            .map(|(server, remote)| {
+                let credential = match server.origin {
+                    Origin::Hub => Credential::Identity,
+                    _ => Credential::Headers(remote.headers.clone()),
+                };
+                let upstream = Upstream {
+                    endpoint: remote.endpoint.clone(),
+                    transport: remote.transport,
+                    credential,
+                    context: server.context,
+                };
+                (server.name.clone(), Arc::new(upstream))
+            })
             .collect()
-    };
-    let mut found = Err((
-        Exit::NotFound,
-        if candidates.len() > 1 {
-            "not found on PATH"
-        } else {
-            "not found"
-        },
-    ));
-    for candidate in candidates {
-        match candidate.metadata() {
-            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {
-                return Ok(candidate);
-            }
-            Ok(_) => found = Err((Exit::CannotRun, "it is no executable file")),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                found = Err((Exit::CannotRun, "permission denied"));
-            }
-            // Not here: perhaps in the next directory.
-            Err(_) => {}
-        }
     }
-    found
+
+    /// What the bridge may start.
+    pub(super) fn commands(&self) -> BTreeMap<ServerName, Command> {
+        let commands = self.servers.iter().filter_map(|server| match &server.kind {
+            Kind::Command(command) => Some((server.name.clone(), command.clone())),
+            Kind::Remote(_) => None,
+        });
+        commands.collect()
+    }
 }
 
-/// How the agent is told of the hub: by way of the proxy at `port`, or
-/// straight if its mode says so.
-pub(super) fn inject(
-    spec: &AgentSpec,
-    hub: &Endpoint,
-    server: &ServerName,
-    port: Option<u16>,
-    key: &Token,
+/// The hub as a server, opened by `token`.
+pub(super) fn hub(
+    name: &ServerName,
+    endpoint: &Endpoint,
+    transport: Transport,
     token: &Token,
-    dir: &Path,
-) -> anyhow::Result<InjectPlan> {
-    let Some(mode) = &spec.inject else {
-        return Ok(InjectPlan::default());
-    };
-    let server = match mode.route() {
-        Route::Proxy => Server {
-            name: server.clone(),
-            url: Endpoint::loopback(
-                port.context("there is no proxy")?,
-                &format!("/{server}/mcp"),
-            ),
-            key: Key::Env(key.clone()),
-        },
-        Route::Direct | Route::Bridge => Server {
-            name: server.clone(),
-            url: hub.clone(),
-            key: Key::Literal(token.clone()),
-        },
-    };
-    inject::plan(spec, &server, dir)
+) -> Server {
+    Server {
+        name: name.clone(),
+        origin: Origin::Hub,
+        kind: Kind::Remote(Remote {
+            endpoint: endpoint.clone(),
+            transport,
+            headers: bearer(token),
+        }),
+        context: ContextLevel::None,
+    }
+}
+
+fn bearer(token: &Token) -> Headers {
+    let value = Token::new(format!("Bearer {}", token.expose()));
+    vec![("Authorization".to_owned(), value)]
+}
+
+/// A plan's error with its way out.
+fn unable(error: Unable) -> Failure {
+    let hint = error.hint.clone();
+    Failure::new(Exit::Failed, error).hint(hint)
 }
 
 /// Writes the files of ours again whenever the hub gives another token, for an
 /// agent that is told the token itself; some read them again.
-pub(super) async fn refresh(
-    spec: AgentSpec,
-    hub: Endpoint,
-    server: ServerName,
-    dir: PathBuf,
-    mut live: watch::Receiver<Live>,
-) {
+pub(super) async fn refresh(spec: AgentSpec, mut wiring: Wiring, mut live: watch::Receiver<Live>) {
     while live.changed().await.is_ok() {
         let Some(identity) = live.borrow_and_update().identity.clone() else {
             continue;
         };
-        let token = &identity.token;
-        let written = inject(&spec, &hub, &server, None, token, token, &dir)
+        for server in &mut wiring.servers {
+            if let (Origin::Hub, Kind::Remote(remote)) = (server.origin, &mut server.kind) {
+                remote.headers = bearer(&identity.token);
+            }
+        }
+        let written = wiring
+            .plan(&spec)
+            .map_err(|failure| failure.error)
             .and_then(|plan| plan.write_owned());
         match written {
             Ok(()) => info!("told the agent's file of the new token"),
@@ -150,28 +173,44 @@ pub(super) async fn refresh(
     }
 }
 
-/// The plan as far as it is known before anything is registered or bound: for
-/// eyes, and for the check that the user's files can take it. What the hub and
-/// the system give later has a name in its place.
-pub(super) fn rehearse(spec: &AgentSpec, setting: &Setting) -> anyhow::Result<InjectPlan> {
+/// The wiring as far as it is known before anything is registered or bound:
+/// for eyes, and for the check that the user's files can take it. What the hub
+/// and the system give later has a name in its place.
+pub(super) fn rehearse(
+    spec: &AgentSpec,
+    setting: &Setting,
+    told: &Arc<Told>,
+    offline: bool,
+) -> anyhow::Result<Wiring> {
     let dir = paths::state(&setting.env).join("sessions/SESSION");
-    let (key, token) = (Token::new("SESSION-KEY"), Token::new("HUB-TOKEN"));
-    let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
+    let (hub_config, mcp) = (&setting.config.hub, &setting.config.mcp);
     let endpoint = Endpoint {
         tls: false,
-        host: hub.host.clone(),
+        host: hub_config.host.clone(),
         port: mcp.http_port,
         path: "/mcp".into(),
     };
-    inject(
-        spec,
-        &endpoint,
-        &mcp.server_name,
-        Some(0),
-        &key,
-        &token,
-        &dir,
-    )
+    let token = Token::new("HUB-TOKEN");
+    let hub = (!offline).then(|| hub(&mcp.server_name, &endpoint, spec.transport, &token));
+    let id: SessionId = "SESSION".parse()?;
+    let context = context(spec, id, spec.name.as_str(), &dir);
+    let mut wiring = Wiring::new(Arc::clone(told), hub, context, &dir)?;
+    wiring.proxy = Some(Proxy {
+        base: "http://127.0.0.1:PORT".to_owned(),
+        key: Token::new("SESSION-KEY"),
+    });
+    Ok(wiring)
+}
+
+/// A session as its agent and its servers know it.
+pub(super) fn context(spec: &AgentSpec, id: SessionId, name: &str, dir: &Path) -> SessionContext {
+    SessionContext {
+        id,
+        title: spec.label.clone().unwrap_or_else(|| name.to_owned()),
+        name: name.to_owned(),
+        agent: spec.name.clone(),
+        control: dir.join("control.sock"),
+    }
 }
 
 /// What is to be run: the agent's own arguments, ours, the user's.
@@ -181,8 +220,7 @@ pub(super) fn job(
     program: &Path,
     user_args: &[OsString],
     plan: &InjectPlan,
-    id: &SessionId,
-    name: &str,
+    context: &SessionContext,
 ) -> Job {
     let args = spec
         .args
@@ -192,28 +230,15 @@ pub(super) fn job(
         .chain(user_args.iter().cloned())
         .collect();
     let mut env = environment(spec, env);
+    env.extend(
+        context
+            .variables(&spec.session_env_prefix)
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into())),
+    );
     for (key, value) in &plan.env {
-        env.insert((*key).into(), value.expose().into());
+        env.insert(key.into(), value.expose().into());
     }
-    let context = [
-        ("SESSION_ID", id.to_string()),
-        (
-            "SESSION_TITLE",
-            spec.label.clone().unwrap_or_else(|| name.to_owned()),
-        ),
-    ];
-    for (key, value) in &context {
-        for prefix in spec
-            .session_env_prefix
-            .iter()
-            .map(String::as_str)
-            .chain(["WRAPPER"])
-        {
-            env.insert(format!("{prefix}_{key}").into(), value.into());
-        }
-    }
-    env.insert("WRAPPER_SESSION_NAME".into(), name.into());
-    env.insert("WRAPPER_AGENT".into(), spec.name.as_str().into());
     Job {
         launch: Launch {
             program: program.to_owned(),
@@ -227,33 +252,10 @@ pub(super) fn job(
     }
 }
 
-/// The caller's environment with what the configuration takes and sets.
-fn environment(spec: &AgentSpec, env: &Env) -> BTreeMap<OsString, OsString> {
-    let mut env = env.clone();
-    for name in &spec.strip_env {
-        env.remove(OsStr::new(name));
-    }
-    env.extend(
-        spec.env
-            .iter()
-            .map(|(key, value)| (key.into(), value.into())),
-    );
-    env
-}
-
 fn stem(command: &Path) -> String {
     command
         .file_stem()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-pub(super) fn spawn_failure(error: SpawnError) -> Failure {
-    let exit = match &error {
-        SpawnError::NotFound(_) => Exit::NotFound,
-        SpawnError::CannotRun(..) => Exit::CannotRun,
-        SpawnError::NoDirectory(_) | SpawnError::Terminal(_) => Exit::Failed,
-    };
-    Failure::new(exit, error)
 }

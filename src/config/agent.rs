@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::layer::stem;
 use super::raw::{Mode, RawAgent};
-use crate::types::agent::{AgentSpec, Dialect, Inject, Pacing, Restart};
+use crate::types::agent::{AgentSpec, Dialect, Inject, Pacing, Place, Restart};
 use crate::types::identity::AgentName;
 use crate::types::options::AgentOptions;
 
@@ -83,9 +83,18 @@ fn inject(
         let what = format!("`mcp_inject = \"{}\"` needs `{key}`", mode.as_str());
         ("mcp_inject", what)
     };
-    let flag = || match &raw.mcp_flag {
-        Some(flag) if !flag.is_empty() => Ok(flag.clone()),
-        _ => Err(lacks("mcp_flag")),
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let flag = || given(&raw.mcp_flag).ok_or_else(|| lacks("mcp_flag"));
+    let var = || {
+        let key = "mcp_env_var";
+        let var = given(&raw.mcp_env_var).ok_or_else(|| lacks(key))?;
+        if var.contains(['=', '\0']) {
+            return Err((
+                key,
+                format!("`{key}` cannot be {var:?}: that is no variable's name"),
+            ));
+        }
+        Ok(var)
     };
     match mode {
         Mode::Flag => Ok(Inject::Flag { flag: flag()? }),
@@ -93,6 +102,16 @@ fn inject(
         Mode::SettingsFile => Ok(Inject::SettingsFile {
             path: settings.ok_or_else(|| lacks("mcp_settings_path"))?,
         }),
+        Mode::Env => Ok(Inject::Env { var: var()? }),
+        Mode::EnvContent => Ok(Inject::EnvContent { var: var()? }),
+        Mode::Stdio => {
+            let place = match (given(&raw.mcp_flag), settings) {
+                (Some(flag), _) => Place::Flag(flag),
+                (None, Some(path)) => Place::Settings(path),
+                (None, None) => return Err(lacks("mcp_flag` or `mcp_settings_path")),
+            };
+            Ok(Inject::Stdio { place })
+        }
         Mode::ProxyFlag => {
             let key = "mcp_proxy_flag_template";
             let template = raw.mcp_proxy_flag_template.clone();
@@ -100,14 +119,6 @@ fn inject(
             check_template(key, &template, dialect).map_err(|what| (key, what))?;
             Ok(Inject::ProxyFlag { template })
         }
-        Mode::Env | Mode::EnvContent | Mode::Stdio => Err((
-            "mcp_inject",
-            format!(
-                "`mcp_inject = \"{}\"` is not supported by this version: it has `flag`, \
-                 `settings_file`, `proxy_flag` and `proxy_file`",
-                mode.as_str()
-            ),
-        )),
     }
 }
 

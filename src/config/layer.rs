@@ -101,8 +101,17 @@ impl Layers {
             };
             let mut base = base.clone();
             base.retain(|key, _| key != "label" && key != "color");
-            let own = std::mem::replace(agent, base);
-            merge(agent, own, &format!("agents.{name}"), &mut |_, _| ());
+            let own = std::mem::take(agent);
+            let at = format!("agents.{name}");
+            let mut inherited = Vec::new();
+            merge(agent, base, &at, &mut |key, _| {
+                inherited.push(key.to_owned());
+            });
+            merge(agent, own, &at, &mut |key, _| {
+                inherited.retain(|known| known != key);
+            });
+            let inherited = inherited.into_iter().map(|key| (key, Layer::BuiltIn));
+            self.origins.extend(inherited);
         }
     }
 }

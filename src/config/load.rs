@@ -121,5 +121,47 @@ fn anchor(table: &mut Table, dir: &Path, env: &Env) -> Result<(), Error> {
             }
         }
     }
+    let servers = table.get_mut("mcp_servers").and_then(Value::as_table_mut);
+    for (_, server) in servers.into_iter().flatten() {
+        anchor_server(server, dir, env)?;
+    }
+    Ok(())
+}
+
+/// The same for a server. What starts with a variable is absolute once that is
+/// replaced.
+fn anchor_server(server: &mut Value, dir: &Path, env: &Env) -> Result<(), Error> {
+    let is_git = server.get("type").and_then(Value::as_str) == Some("git");
+    let anchored = |path: &str| text(dir.join(paths::expand(env, path)));
+    for key in ["path", "cwd", "command", "url"] {
+        let Some(value) = server.get_mut(key) else {
+            continue;
+        };
+        let Value::String(path) = value else { continue };
+        let is_path = match key {
+            "path" | "cwd" => true,
+            "command" => path.contains('/'),
+            _ => {
+                is_git
+                    && ["./", "../", "~/"]
+                        .iter()
+                        .any(|start| path.starts_with(start))
+            }
+        };
+        if is_path && !path.is_empty() && !path.starts_with("${") {
+            *value = anchored(path)?;
+        }
+    }
+    let headers = server.get_mut("headers").and_then(Value::as_table_mut);
+    for (_, value) in headers.into_iter().flatten() {
+        if let Some(path) = value
+            .as_str()
+            .and_then(|value| value.strip_prefix("@file:"))
+            && !path.is_empty()
+            && let Value::String(path) = anchored(path)?
+        {
+            *value = Value::String(format!("@file:{path}"));
+        }
+    }
     Ok(())
 }

@@ -5,13 +5,16 @@
 
 mod agent;
 mod layer;
+mod listing;
 mod load;
 mod mistake;
 mod overrides;
 mod raw;
 mod resolve;
+mod servers;
 
 pub use layer::Layer;
+pub use listing::Setting;
 pub use load::load;
 pub use mistake::Error;
 pub use resolve::{Config, HubConfig, McpConfig};

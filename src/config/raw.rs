@@ -1,10 +1,14 @@
 //! The configuration as users write it: every key that is known, all optional.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::servers::RawSource;
 use crate::types::agent::{Restart, Transport, VERBS};
 use crate::types::identity::{AgentName, BadWord, ServerName};
 use crate::types::upstream::Endpoint;
@@ -12,11 +16,11 @@ use crate::types::upstream::Endpoint;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct Raw {
-    pub(super) server: RawServer,
-    pub(super) mcp: RawMcp,
-    pub(super) images: RawImages,
-    pub(super) agents: BTreeMap<Name, RawAgent>,
-    mcp_servers: NoServers,
+    pub(super) server: Only<RawServer>,
+    pub(super) mcp: Only<RawMcp>,
+    pub(super) images: Only<RawImages>,
+    pub(super) agents: BTreeMap<Name, Only<RawAgent>>,
+    pub(super) mcp_servers: BTreeMap<Slug, Only<RawSource>>,
     routing: Option<IgnoredAny>,
 }
 
@@ -77,6 +81,30 @@ pub(super) struct RawAgent {
     temperature: Option<IgnoredAny>,
     context_messages: Option<IgnoredAny>,
     system_prompt: Option<IgnoredAny>,
+}
+
+/// A table that is one: serde would take an array for it, value by value.
+#[derive(Debug, Default)]
+pub(super) struct Only<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Only<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<T, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Table(PhantomData)).map(Self)
+    }
 }
 
 /// The modes of injection, later versions' included.
@@ -142,8 +170,8 @@ impl TryFrom<String> for Slug {
             Ok(Self(name))
         } else {
             Err(format!(
-                "{:?} is no server name for this file: it takes 1 to 64 letters, digits, `-` and `_`, \
-                 and does not start with `-`",
+                "{:?} is no server name: it takes 1 to 64 letters, digits, `-` and `_`, and does not \
+                 start with `-`",
                 name.as_str()
             ))
         }
@@ -203,23 +231,5 @@ impl TryFrom<String> for NoUrl {
 
     fn try_from(_: String) -> Result<Self, &'static str> {
         Err("this version does not speak to remote hubs yet")
-    }
-}
-
-/// The place of `[mcp_servers]`, which is refused unless it is empty.
-#[derive(Debug, Default, Deserialize)]
-#[serde(try_from = "toml::Table")]
-struct NoServers;
-
-impl TryFrom<toml::Table> for NoServers {
-    type Error = String;
-
-    fn try_from(servers: toml::Table) -> Result<Self, String> {
-        match servers.keys().next() {
-            None => Ok(Self),
-            Some(name) => Err(format!(
-                "`mcp_servers.{name}`: this version cannot carry servers of the configuration yet"
-            )),
-        }
     }
 }

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use toml::Table;
+
 use super::agent::spec;
 use super::layer::{Layer, Layers};
 use super::mistake::{Error, nearest};
-use super::raw::{Name, Raw, RawAgent};
+use super::raw::{Name, Only, Raw, RawAgent};
+use super::servers::{self, Mistake};
 use crate::paths::{self, Env};
 use crate::types::agent::AgentSpec;
 use crate::types::identity::{AgentName, ServerName};
 use crate::types::options::AgentOptions;
+use crate::types::source::ServerSpec;
 
 /// The configuration: of the hub, of its tools, of the agents.
 #[derive(Debug)]
@@ -19,7 +23,10 @@ pub struct Config {
     pub mcp: McpConfig,
     /// What was ignored, a line each, for the user.
     pub warnings: Vec<String>,
+    /// All layers as one.
+    pub(super) table: Table,
     agents: BTreeMap<AgentName, RawAgent>,
+    servers: Vec<ServerSpec>,
     launched: Launched,
     cwd: PathBuf,
     origins: BTreeMap<String, Layer>,
@@ -60,39 +67,87 @@ impl Config {
         cwd: &Path,
         warnings: Vec<String>,
     ) -> Result<Self, Error> {
+        let table = layers.table.clone();
         let raw: Raw = layers.table.try_into().map_err(|error: toml::de::Error| {
             Error::new(format_args!(
                 "cannot read the configuration: {}",
                 error.message()
             ))
         })?;
+        let (Only(server), Only(tools), Only(images)) = (raw.server, raw.mcp, raw.images);
         let missing = |key| Error::new(format_args!("the built-in config.toml has no `{key}`"));
-        let data_dir = (raw.server.data_dir).map_or_else(|| paths::hub_data(env), PathBuf::from);
+        let data_dir = (server.data_dir).map_or_else(|| paths::hub_data(env), PathBuf::from);
         let hub = HubConfig {
-            host: raw.server.host.ok_or_else(|| missing("server.host"))?.0,
-            port: raw.server.port.ok_or_else(|| missing("server.port"))?,
-            upload_dir: (raw.images.upload_dir)
-                .map_or_else(|| data_dir.join("uploads"), PathBuf::from),
+            host: server.host.ok_or_else(|| missing("server.host"))?.0,
+            port: server.port.ok_or_else(|| missing("server.port"))?,
+            upload_dir: (images.upload_dir).map_or_else(|| data_dir.join("uploads"), PathBuf::from),
             data_dir,
-            autostart: raw.server.autostart.unwrap_or(true),
+            autostart: server.autostart.unwrap_or(true),
         };
         let mcp = McpConfig {
-            http_port: raw.mcp.http_port.ok_or_else(|| missing("mcp.http_port"))?,
-            sse_port: raw.mcp.sse_port.ok_or_else(|| missing("mcp.sse_port"))?,
-            server_name: (raw.mcp.server_name)
+            http_port: tools.http_port.ok_or_else(|| missing("mcp.http_port"))?,
+            sse_port: tools.sse_port.ok_or_else(|| missing("mcp.sse_port"))?,
+            server_name: (tools.server_name)
                 .ok_or_else(|| missing("mcp.server_name"))?
                 .0,
         };
+        let servers = servers::specs(raw.mcp_servers, &mcp.server_name);
         let agents = raw.agents.into_iter();
-        Ok(Self {
+        let mut config = Self {
             hub,
             mcp,
             warnings,
-            agents: agents.map(|(Name(name), agent)| (name, agent)).collect(),
+            table,
+            agents: agents
+                .map(|(Name(name), Only(agent))| (name, agent))
+                .collect(),
+            servers: Vec::new(),
             launched,
             cwd: cwd.to_owned(),
             origins: layers.origins,
-        })
+        };
+        config.servers = servers.map_err(|mistake| config.of_server(mistake))?;
+        config.check_agents_of_servers()?;
+        Ok(config)
+    }
+
+    /// The servers of `[mcp_servers]` that an agent is to have, by name.
+    pub fn servers_for(&self, agent: &AgentName) -> impl Iterator<Item = &ServerSpec> {
+        self.servers.iter().filter(|spec| spec.is_for(agent))
+    }
+
+    /// A server that names an agent which is none would be nobody's, silently.
+    fn check_agents_of_servers(&self) -> Result<(), Error> {
+        for spec in &self.servers {
+            for (index, agent) in spec.agents.iter().flatten().enumerate() {
+                if !self.agents.contains_key(agent) {
+                    let unknown = self.unknown(agent.as_str());
+                    return Err(self.of_server(Mistake {
+                        key: format!("{}.agents[{index}]", spec.name),
+                        what: unknown.message,
+                        hint: unknown.hint,
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A server's mistake, with the file that has it.
+    fn of_server(&self, mistake: Mistake) -> Error {
+        let key = format!("mcp_servers.{}", mistake.key);
+        // A key that is missing has no origin: its table has one.
+        let server: String = key.split_inclusive('.').take(2).collect();
+        let file = self.origin(&key).or_else(|| {
+            let mut of_table = self.origins.range(server.clone()..);
+            let (first, layer) = of_table.next()?;
+            first.starts_with(&server).then_some(layer)
+        });
+        let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
+        Error {
+            message: format!("{file}`{key}`: {}", mistake.what),
+            hint: mistake.hint,
+        }
     }
 
     /// The agents that are configured, by name.

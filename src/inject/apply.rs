@@ -3,17 +3,20 @@
 //! *Invariant*: the journal is written before the first change, and the guard
 //! and the next start after a kill put back by the same code.
 
-use std::cell::LazyCell;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::journal::{self, Journal, Merged, Sibling};
-use super::merge;
-use super::plan::{InjectPlan, PlannedFile};
+use super::merge::{self, Edit};
+use super::plan::{Format, InjectPlan, PlannedFile};
+use super::user_file;
 use crate::paths;
 
 /// What was applied. Dropped, it is put back: files of ours go, and of the
@@ -25,57 +28,83 @@ pub struct Applied {
     session_dir: PathBuf,
     journal: Journal,
     /// Locked: this session lives.
-    _alive: File,
+    alive: Arc<File>,
+    /// Waits for the disk in the agent's stead.
+    syncing: Option<JoinHandle<()>>,
 }
+
+/// The entries of a plan that go into one file: its path without links, what
+/// it is written in, and each with its keys.
+type Group<'a> = (PathBuf, Format, Vec<(&'a [String], &'a Value)>);
 
 impl InjectPlan {
     /// Writes the planned files. `session_dir` exists, beside those of the
     /// other sessions of this user.
     ///
     /// # Errors
-    /// A file that cannot be written, or a user's file that is no plain JSON
-    /// object. Everything is then as it was.
+    /// A file that cannot be written, or a user's file that cannot be merged.
+    /// Everything is then as it was.
     pub fn apply(&self, session_dir: &Path) -> Result<Applied> {
         let turn = journal::turn(session_dir)?;
-        let siblings = LazyCell::new(|| journal::siblings(session_dir));
-        let mut journal = Journal::default();
-        for file in &self.files {
-            match file {
-                PlannedFile::Owned { path, .. } => journal.owned.push(path.clone()),
-                PlannedFile::Merged {
-                    path, keys, entry, ..
-                } => {
-                    journal
-                        .merged
-                        .extend(merge::prepare(path, keys, entry, &siblings)?);
-                }
-            }
-        }
-        let applied = Applied {
+        let groups = self.groups()?;
+        let siblings = match groups.as_slice() {
+            [] => Vec::new(),
+            _ => journal::siblings(session_dir),
+        };
+        let edits = prepare(groups, &siblings)?;
+        let owned = self.files.iter().filter_map(|file| match file {
+            PlannedFile::Owned { path, .. } => Some(path.clone()),
+            PlannedFile::Merged { .. } => None,
+        });
+        let journal = Journal {
+            owned: owned.collect(),
+            merged: edits.iter().flat_map(|edit| edit.merged.clone()).collect(),
+        };
+        let mut applied = Applied {
             session_dir: session_dir.to_owned(),
-            _alive: journal::write(session_dir, &journal)?,
+            alive: Arc::new(journal::write(session_dir, &journal)?),
             journal,
+            syncing: None,
         };
         let written = self
             .write_owned()
-            .and_then(|()| applied.journal.merged.iter().try_for_each(merge::write));
+            .and_then(|()| edits.iter().map(merge::write).collect::<Result<Vec<_>>>());
         // The guard takes a turn of its own if it falls here.
         drop(turn);
-        written.map(|()| applied)
+        applied.sync(written?.into_iter().flatten().collect());
+        Ok(applied)
     }
 
     /// Says what [`apply`](Self::apply) would say of the user's files, while
     /// nobody knows of the session yet and nothing is written.
     ///
     /// # Errors
-    /// A user's file that is no plain JSON object, or cannot be read.
+    /// A user's file that cannot be read, merged or replaced.
     pub fn check(&self) -> Result<()> {
-        self.files.iter().try_for_each(|file| match file {
-            PlannedFile::Merged {
-                path, keys, entry, ..
-            } => merge::prepare(path, keys, entry, &[]).map(drop),
-            PlannedFile::Owned { .. } => Ok(()),
-        })
+        prepare(self.groups()?, &[]).map(drop)
+    }
+
+    /// The entries for the user's files, file by file.
+    fn groups(&self) -> Result<Vec<Group<'_>>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for file in &self.files {
+            let PlannedFile::Merged {
+                path,
+                format,
+                keys,
+                entry,
+            } = file
+            else {
+                continue;
+            };
+            let real =
+                user_file::real(path).map_err(|error| merge::refused(path, &error.to_string()))?;
+            match groups.iter_mut().find(|(other, ..)| *other == real) {
+                Some((.., entries)) => entries.push((keys, entry)),
+                None => groups.push((real, *format, vec![(keys, entry)])),
+            }
+        }
+        Ok(groups)
     }
 
     /// Writes the files of ours alone: again, when what they say has changed.
@@ -93,8 +122,36 @@ impl InjectPlan {
     }
 }
 
+impl Applied {
+    /// Sees to it that a power cut leaves neither a file of the user's empty,
+    /// nor what was in it lost. A disk takes longer than a launch may.
+    fn sync(&mut self, files: Vec<File>) {
+        if files.is_empty() {
+            return;
+        }
+        let journal = Arc::clone(&self.alive);
+        let sync = move || {
+            let mut files = iter::once(&*journal).chain(&files);
+            if let Err(error) = files.try_for_each(File::sync_all) {
+                tracing::warn!(%error, "cannot wait for the disk");
+            }
+        };
+        match thread::Builder::new().name("sync".into()).spawn(sync) {
+            Ok(thread) => self.syncing = Some(thread),
+            Err(error) => tracing::warn!(%error, "merged files are not synchronized"),
+        }
+    }
+}
+
 impl Drop for Applied {
     fn drop(&mut self) {
+        if self
+            .syncing
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::warn!("merged files may not be on the disk");
+        }
         match journal::turn(&self.session_dir) {
             Ok(_turn) => put_back(&self.session_dir, &self.journal),
             Err(error) => tracing::warn!("injected files are not put back: {error:#}"),
@@ -130,11 +187,15 @@ fn put_back(session_dir: &Path, journal: &Journal) {
     }
     if !journal.merged.is_empty() {
         let siblings = journal::siblings(session_dir);
-        for merged in journal.merged.iter().rev() {
-            if in_use(merged, &siblings) {
-                continue;
+        let mut files: Vec<&Path> = Vec::new();
+        for Merged { path, .. } in &journal.merged {
+            if !files.contains(&path.as_path()) {
+                files.push(path);
             }
-            if let Err(error) = merge::put_back(merged) {
+        }
+        for path in files {
+            let ours = journal.merged.iter().filter(|ours| ours.path == path);
+            if let Err(error) = merge::put_back(path, &ours.collect::<Vec<_>>(), &siblings) {
                 tracing::warn!("{error:#}");
             }
         }
@@ -142,13 +203,9 @@ fn put_back(session_dir: &Path, journal: &Journal) {
     journal::remove(session_dir);
 }
 
-/// True if a session that lives has the same entry in the same place.
-fn in_use(merged: &Merged, siblings: &[Sibling]) -> bool {
-    let same = |other: &Merged| {
-        let entry: &Value = &other.entry;
-        other.same_place(&merged.path, &merged.keys) && *entry == merged.entry
-    };
-    siblings
-        .iter()
-        .any(|sibling| sibling.alive && sibling.journal.merged.iter().any(same))
+fn prepare(groups: Vec<Group>, siblings: &[Sibling]) -> Result<Vec<Edit>> {
+    let edits = groups.into_iter();
+    edits
+        .map(|(path, format, entries)| merge::prepare(&path, format, &entries, siblings))
+        .collect()
 }

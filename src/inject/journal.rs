@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::plan::Format;
 use crate::paths;
 
 /// Written before the first change.
@@ -24,26 +25,17 @@ pub(super) struct Journal {
 pub(super) struct Merged {
     /// The file itself, no link.
     pub(super) path: PathBuf,
+    pub(super) format: Format,
     pub(super) keys: Vec<String>,
     pub(super) entry: Value,
-    /// The file before the first of the sessions that share the entry; none if
-    /// there was no file.
-    pub(super) before: Option<String>,
-    /// The file as it was written.
-    pub(super) after: String,
-    /// What had our name.
+    /// What had our name, as it was written.
     pub(super) previous: Option<String>,
-    /// How many objects around the entry were made for it.
+    /// How many objects around the entry were made for it, or for that of
+    /// another session that it shares them with.
     pub(super) made: usize,
-    /// Directories that were made for the file, innermost first.
-    pub(super) dirs: Vec<PathBuf>,
-}
-
-impl Merged {
-    /// True if both are of the same member of the same file.
-    pub(super) fn same_place(&self, path: &Path, keys: &[String]) -> bool {
-        self.path == path && self.keys == keys
-    }
+    /// Set if the file was made for a session: the directories that were made
+    /// for it, innermost first.
+    pub(super) made_file: Option<Vec<PathBuf>>,
 }
 
 /// Another session's journal.

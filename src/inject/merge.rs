@@ -1,192 +1,153 @@
-//! Our entry in a file of the user's: how it gets in, and out again.
+//! Entries of ours in a file of the user's.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
+use super::entries::{Place, enter, leave};
 use super::journal::{Merged, Sibling};
-use super::scan::Refusal;
-use super::splice::{self, Put};
+use super::plan::Format;
+use super::user_file;
 use crate::paths;
 
-/// What merging `entry` will do to the file at `path`; none if it stands there
-/// for good already. Nothing is written.
+/// How often a file is tried that somebody else writes to at the same time.
+const TRIES: usize = 5;
+
+/// What merging will do to one file. Nothing is written yet.
+#[derive(Debug)]
+pub(super) struct Edit {
+    /// The file itself, no link.
+    path: PathBuf,
+    found: Option<String>,
+    text: String,
+    pub(super) merged: Vec<Merged>,
+}
+
+/// Works out how `entries`, each at its keys, get into a file.
 ///
-/// Where another session's entry stands there, what that session found is what
-/// this one will leave: whoever ends last restores it.
+/// # Errors
+/// A file that cannot be read, merged or replaced.
 pub(super) fn prepare(
     path: &Path,
-    keys: &[String],
-    entry: &Value,
+    format: Format,
+    entries: &[(&[String], &Value)],
     siblings: &[Sibling],
-) -> Result<Option<Merged>> {
-    let (path, before) = read(path)?;
-    let prepared = || -> Result<Option<Merged>, Refusal> {
-        let text = before.as_deref().unwrap_or("{}\n");
-        let there = value_at(text, keys)?;
-        let others = siblings.iter().flat_map(|sibling| &sibling.journal.merged);
-        let found = others
-            .filter(|other| other.same_place(&path, keys))
-            .find(|other| there.as_ref() == Some(&other.entry))
-            .cloned();
-        if there.as_ref() == Some(entry) {
-            return Ok(found);
-        }
-        let Put {
-            text: after,
-            previous,
-            made,
-        } = splice::put(text, keys, entry)?;
-        Ok(Some(match found {
-            Some(found) => Merged {
-                entry: entry.clone(),
-                after,
-                ..found
-            },
-            None => Merged {
-                keys: keys.to_owned(),
-                entry: entry.clone(),
-                dirs: missing_dirs(&path),
-                before: before.clone(),
-                after,
-                previous,
-                made,
-                path: path.clone(),
-            },
-        }))
+) -> Result<Edit> {
+    let refuse = |error: io::Error| refused(path, &error.to_string());
+    let found = user_file::read(path).map_err(refuse)?;
+    user_file::writable(path).map_err(refuse)?;
+    let missing = match found {
+        Some(_) => Vec::new(),
+        None => user_file::missing_dirs(path),
     };
-    prepared().map_err(|why| refused(&path, &why))
+    let place = Place {
+        path,
+        format,
+        text: found.as_deref(),
+        missing: &missing,
+    };
+    let (text, merged) = enter(place, entries, siblings).map_err(|why| refused(path, &why))?;
+    Ok(Edit {
+        path: path.to_owned(),
+        found,
+        text,
+        merged,
+    })
 }
 
-/// Writes what was prepared, unless it stands there.
-pub(super) fn write(merged: &Merged) -> Result<()> {
-    let (path, now) = read(&merged.path)?;
-    let there = match &now {
-        Some(text) => value_at(text, &merged.keys).map_err(|why| refused(&path, &why))?,
-        None => None,
-    };
-    if there.as_ref() == Some(&merged.entry) {
-        return Ok(());
+/// Writes what was prepared, unless it stands there; returns the file, whose
+/// bytes are not on the disk yet.
+///
+/// # Errors
+/// A file that cannot be replaced, or that changed since it was read.
+pub(super) fn write(edit: &Edit) -> Result<Option<File>> {
+    let Edit {
+        path, found, text, ..
+    } = edit;
+    if found.as_ref() == Some(text) {
+        return Ok(None);
     }
-    if let Some(dir) = merged.dirs.first() {
+    if let (None, Some(dir)) = (found, path.parent()) {
         paths::private_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    replace(&path, &merged.after)
-}
-
-/// Takes our entry out: the file as it was, if nobody else has written to it;
-/// else the entry alone, and only if it is still ours.
-pub(super) fn put_back(merged: &Merged) -> Result<()> {
-    let (path, Some(now)) = read(&merged.path)? else {
-        return Ok(());
-    };
-    let text = if now == merged.after {
-        merged.before.clone()
-    } else {
-        let without = || -> Result<Option<String>, Refusal> {
-            if value_at(&now, &merged.keys)?.as_ref() != Some(&merged.entry) {
-                return Ok(None);
-            }
-            Ok(Some(match &merged.previous {
-                Some(previous) => splice::replace(&now, &merged.keys, previous)?,
-                None => splice::take(&now, &merged.keys, merged.made)?,
-            }))
-        };
-        match without().map_err(|why| refused(&path, &why))? {
-            None => return Ok(()),
-            // Only ours was in it.
-            Some(text) if merged.before.is_none() && text.trim() == "{}" => None,
-            Some(text) => Some(text),
-        }
-    };
-    match text {
-        Some(text) => replace(&path, &text),
-        None => remove(&path, &merged.dirs),
+    let written =
+        user_file::draft(path, text).and_then(|draft| draft.settle(path, found.as_deref()));
+    match written {
+        Ok(None) => Err(refused(path, "somebody else wrote to it just now")),
+        Ok(file) => Ok(file),
+        Err(error) => Err(refused(path, &error.to_string())),
     }
 }
 
-fn value_at(text: &str, keys: &[String]) -> Result<Option<Value>, Refusal> {
-    let value = splice::get(text, keys)?;
-    Ok(value.and_then(|value| serde_json::from_str(value).ok()))
+/// Takes the entries of one session out of one file.
+///
+/// # Errors
+/// A file that cannot be read, or replaced, or does not parse; it is left as
+/// it is.
+pub(super) fn put_back(path: &Path, merged: &[&Merged], siblings: &[Sibling]) -> Result<()> {
+    let refuse = |error: io::Error| refused(path, &error.to_string());
+    for _ in 0..TRIES {
+        let Some(found) = user_file::read(path).map_err(refuse)? else {
+            return Ok(());
+        };
+        let Some(text) = leave(&found, merged, siblings).map_err(|why| refused(path, &why))? else {
+            let dirs = merged.iter().find_map(|ours| ours.made_file.as_deref());
+            return user_file::remove(path, dirs.unwrap_or_default()).map_err(refuse);
+        };
+        if text == found {
+            return Ok(());
+        }
+        let draft = user_file::draft(path, &text).map_err(refuse)?;
+        // Nobody waits for this one.
+        draft.sync().map_err(refuse)?;
+        if draft.settle(path, Some(&found)).map_err(refuse)?.is_some() {
+            return Ok(());
+        }
+    }
+    Err(refused(path, "somebody else keeps writing to it"))
 }
 
-fn refused(path: &Path, why: &str) -> anyhow::Error {
+/// The error of a file that stays as it is.
+pub(super) fn refused(path: &Path, why: &str) -> anyhow::Error {
     anyhow!(
         "cannot merge {}: {why}: the file was left as it was",
         path.display()
     )
 }
 
-/// The file behind `path`, and its text if it exists.
-fn read(path: &Path) -> Result<(PathBuf, Option<String>)> {
-    let refuse = |error: io::Error| refused(path, &error.to_string());
-    let real = real(path).map_err(refuse)?;
-    match fs::read_to_string(&real) {
-        Ok(text) => Ok((real, Some(text))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((real, None)),
-        Err(error) => Err(refuse(error)),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// `path` with links followed, as far as it exists. A link to nowhere is an
-/// error: its file is not ours to make.
-fn real(path: &Path) -> io::Result<PathBuf> {
-    match (fs::canonicalize(path), path.parent(), path.file_name()) {
-        (Err(error), Some(dir), Some(name))
-            if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() =>
-        {
-            Ok(real(dir)?.join(name))
-        }
-        (real, ..) => real,
-    }
-}
+    use serde_json::json;
 
-/// The directories above `path` that do not exist, innermost first.
-fn missing_dirs(path: &Path) -> Vec<PathBuf> {
-    let above = path.ancestors().skip(1);
-    above
-        .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
-        .map(Path::to_owned)
-        .collect()
-}
+    use super::*;
 
-/// Replaces a file whole, through a temporary one beside it; mode and owner
-/// stay.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let written = || -> io::Result<()> {
-        let dir = path.parent().ok_or(ErrorKind::InvalidInput)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        if let Ok(old) = fs::metadata(path) {
-            keep_owner(file.as_file(), &old)?;
-            file.as_file().set_permissions(old.permissions())?;
-        }
-        file.persist(path)?;
-        Ok(())
-    };
-    written().map_err(|error| refused(path, &error.to_string()))
-}
-
-fn keep_owner(file: &File, old: &fs::Metadata) -> io::Result<()> {
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()))
-}
-
-/// Removes a file of ours, and the directories made for it if they are empty.
-fn remove(path: &Path, dirs: &[PathBuf]) -> Result<()> {
-    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    for dir in dirs {
-        match fs::remove_dir(dir) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => break,
-            removed => removed.with_context(|| format!("cannot remove {}", dir.display()))?,
+    #[test]
+    fn a_file_that_changed_since_it_was_read_is_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("settings.json");
+        let (keys, entry) = (["servers".to_owned(), "one".to_owned()], json!({}));
+        let entries: [(&[String], &Value); 1] = [(&keys, &entry)];
+        for meanwhile in [Some("{\"theirs\": 1}"), None] {
+            for before in [Some("{\"a\": 1}"), None] {
+                let set = |text| match text {
+                    Some(text) => fs::write(&path, text).expect("written"),
+                    None => drop(fs::remove_file(&path)),
+                };
+                set(before);
+                let edit = prepare(&path, Format::Json, &entries, &[]).expect("prepared");
+                set(meanwhile);
+                assert_eq!(write(&edit).is_err(), meanwhile != before);
+                if meanwhile != before {
+                    assert_eq!(fs::read_to_string(&path).ok().as_deref(), meanwhile);
+                }
+                let beside = fs::read_dir(dir.path()).expect("listed").count();
+                assert_eq!(beside, usize::from(path.exists()));
+            }
         }
     }
-    Ok(())
 }

@@ -4,13 +4,27 @@
 
 mod apply;
 mod dialect;
+mod document;
+mod entries;
 mod journal;
+mod json_scan;
+mod json_splice;
+mod list;
 mod merge;
+mod native;
 mod plan;
-mod scan;
+#[cfg(test)]
+mod random;
+mod reach;
 mod show;
-mod splice;
+mod toml_place;
+mod toml_scan;
+mod toml_splice;
+mod toml_write;
+mod user_file;
 
 pub use apply::{Applied, undo_journal};
-pub use plan::{Format, InjectPlan, Key, PlannedFile, Server, plan};
+pub use native::{Project, reads_project};
+pub use plan::{Format, InjectPlan, PlannedFile, Unable, plan};
+pub use reach::{Link, Proxy};
 pub use show::Masked;

@@ -1,37 +1,19 @@
-//! What an agent is given so that it finds its server. Pure.
+//! What an agent is given so that it finds its servers. Pure.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::dialect::{self, SERVERS};
+use super::dialect;
+use super::native;
+use super::reach::{self, Link, Reach};
 use super::show::Masked;
-use crate::types::agent::{AgentSpec, Dialect, Inject, Route};
-use crate::types::identity::ServerName;
-use crate::types::identity::Token;
-use crate::types::server::{KEY_VAR, URL_VAR};
-use crate::types::upstream::Endpoint;
-
-/// A server entry before it is written in an agent's dialect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    pub name: ServerName,
-    pub url: Endpoint,
-    pub key: Key,
-}
-
-/// What opens the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
-    /// This bearer token, which the agent looks up in [`KEY_VAR`] by itself:
-    /// the key of the session's proxy.
-    Env(Token),
-    /// This bearer token, written out: only into files of ours.
-    Literal(Token),
-}
+use crate::types::agent::{AgentSpec, Dialect, Inject, Place};
+use crate::types::identity::{ServerName, Token};
+use crate::types::server::{KEY_VAR, Kind, Origin, Server, URL_VAR};
 
 /// Arguments, variables and files, and nothing else. Shown by `Display` and as
 /// JSON without secrets.
@@ -39,7 +21,7 @@ pub enum Key {
 pub struct InjectPlan {
     /// They stand before the user's own.
     pub args: Vec<OsString>,
-    pub env: BTreeMap<&'static str, Masked>,
+    pub env: BTreeMap<String, Masked>,
     pub files: Vec<PlannedFile>,
 }
 
@@ -59,372 +41,271 @@ pub enum PlannedFile {
 }
 
 /// What a settings file is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// With comments, where the user has some.
     Json,
     Toml,
 }
 
-/// Plans how `spec`'s agent is told of `server`; files of ours go to
-/// `session_dir`.
+/// A server that an agent cannot be told of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot tell `{agent}` of the MCP server `{server}`: {why}")]
+pub struct Unable {
+    agent: String,
+    server: String,
+    why: String,
+    /// The way out.
+    pub hint: String,
+}
+
+/// Plans how `spec`'s agent is told of `servers`, and of the project's file if
+/// it reads that by itself.
 ///
 /// # Errors
-/// A template that cannot be split; a key that does not fit the agent's route:
-/// what goes through the proxy is opened by a variable, the hub by its token.
-pub fn plan(spec: &AgentSpec, server: &Server, session_dir: &Path) -> Result<InjectPlan> {
-    let Some(inject) = &spec.inject else {
-        return Ok(InjectPlan::default());
-    };
+/// A server that the agent or its mode cannot carry; a mode that goes through
+/// the proxy where there is none.
+pub fn plan(spec: &AgentSpec, servers: &[Server], link: &Link) -> Result<InjectPlan, Unable> {
     let mut plan = InjectPlan::default();
-    let token = match (inject.route(), &server.key) {
-        (Route::Proxy, Key::Env(token)) => {
-            let base = format!("http://{}", server.url.authority());
-            plan.env.insert(URL_VAR, Masked::plain(base));
-            plan.env
-                .insert(KEY_VAR, Masked::with(token.expose(), token));
-            token
-        }
-        (Route::Direct, Key::Literal(token)) => token,
-        _ => bail!(
-            "cannot tell `{}` of its server: `{}` has no use for such a key",
-            spec.name,
-            inject.mode()
-        ),
+    let Some(inject) = &spec.inject else {
+        let other = servers.iter().find(|server| server.origin != Origin::Hub);
+        return match other {
+            Some(server) => Err(unable(spec, server, "it has no `mcp_inject`")),
+            None => Ok(plan),
+        };
     };
-    let variable = format!("${{{KEY_VAR}}}");
-    let approvals = dialect::approvals(spec, &server.name);
+    let reach = Reach::new(spec, inject, link);
+    let mut secrets = Vec::new();
+    let mut entries = Vec::new();
+    for server in servers
+        .iter()
+        .filter(|server| !native::is_left(spec.dialect, server))
+    {
+        let entry = reach::entry(&reach, server, &mut secrets).and_then(|entry| {
+            dialect::check_name(reach.dialect, &server.name)?;
+            let is_hub = server.origin == Origin::Hub;
+            dialect::entry(spec, reach.dialect, &entry, is_hub)
+        });
+        let entry = entry.map_err(|what| {
+            let why = format!("`{}` cannot {what} (`{}`)", spec.name, inject.mode());
+            unable(spec, server, &why)
+        })?;
+        entries.push((server, entry));
+    }
+    let carried: Vec<&str> = entries
+        .iter()
+        .map(|(server, _)| server.name.as_str())
+        .collect();
+    let answers =
+        (link.project.as_ref()).map(|project| native::args(spec.dialect, project, &carried));
+    plan.args
+        .extend(answers.into_iter().flatten().map(OsString::from));
+    if entries.is_empty() {
+        return Ok(plan);
+    }
+    plan.open_proxy(&reach, servers);
     match inject {
-        Inject::Flag { flag } => {
-            let path = plan.owned(spec, server, token.expose(), Some(token), session_dir);
-            plan.args.extend(file_args(spec, flag, &path, &approvals));
+        Inject::Flag { flag }
+        | Inject::ProxyFile { flag }
+        | Inject::Stdio {
+            place: Place::Flag(flag),
+        } => {
+            let path = plan.owned(&reach, &entries, &secrets);
+            for path in link.displaced.iter().chain([&path]) {
+                plan.args.extend(file_args(spec, flag, path));
+            }
         }
-        Inject::ProxyFile { flag } => {
-            let path = plan.owned(spec, server, &variable, None, session_dir);
-            plan.args.extend(file_args(spec, flag, &path, &approvals));
+        Inject::Env { var } => {
+            let path = plan.owned(&reach, &entries, &secrets);
+            let path = path.to_string_lossy().into_owned();
+            plan.env.insert(var.clone(), Masked::plain(path));
         }
-        Inject::Env { .. } | Inject::EnvContent { .. } | Inject::Stdio { .. } => {
-            bail!("not planned yet")
+        Inject::EnvContent { var } => {
+            let text = document(&reach, &entries).to_string();
+            plan.env.insert(var.clone(), Masked::with(text, &secrets));
+        }
+        Inject::SettingsFile { path }
+        | Inject::Stdio {
+            place: Place::Settings(path),
+        } => {
+            let root = dialect::root(reach.dialect);
+            plan.files.extend(
+                entries
+                    .into_iter()
+                    .map(|(server, entry)| PlannedFile::Merged {
+                        path: path.clone(),
+                        format: format(path),
+                        keys: vec![root.into(), server.name.to_string()],
+                        entry,
+                    }),
+            );
         }
         Inject::ProxyFlag { template } => {
-            let args = from_template(spec, template, server)?;
-            plan.args.extend(args.into_iter().map(OsString::from));
-        }
-        Inject::SettingsFile { path } => {
-            // The same for every session: so sessions that share the file do
-            // not disturb each other.
-            let url = format!("${{{URL_VAR}}}{}", server.url.path);
-            plan.files.push(PlannedFile::Merged {
-                path: path.clone(),
-                format: Format::Json,
-                keys: vec![SERVERS.into(), server.name.to_string()],
-                entry: dialect::entry(spec, &url, &variable),
-            });
+            let (bare, quoted): (Vec<_>, Vec<_>) = entries
+                .into_iter()
+                .partition(|(server, _)| server.name.is_slug() || reach.dialect != Dialect::Codex);
+            if !quoted.is_empty() {
+                let named = quoted
+                    .into_iter()
+                    .map(|(server, entry)| (server.name.to_string(), entry));
+                let table = dialect::codex_table(named.collect());
+                plan.args.extend(table.map(OsString::from));
+            }
+            for (server, entry) in &bare {
+                let args = by_template(template, server, entry, &reach)
+                    .map_err(|why| unable(spec, server, &why))?;
+                plan.args.extend(args.into_iter().map(OsString::from));
+            }
         }
     }
-    plan.args.extend(approvals.into_iter().map(OsString::from));
+    for server in servers.iter().filter(|server| server.origin == Origin::Hub) {
+        let approvals = dialect::approvals(spec, &server.name);
+        plan.args.extend(approvals.into_iter().map(OsString::from));
+    }
     Ok(plan)
 }
 
+/// The settings that hold the entries, on top of those that the user has in
+/// the same place.
+fn document(reach: &Reach, entries: &[(&Server, Value)]) -> Value {
+    let mut document = reach.link.settings.clone();
+    let servers = document
+        .entry(dialect::root(reach.dialect))
+        .or_insert_with(|| json!({}));
+    if !servers.is_object() {
+        *servers = json!({});
+    }
+    if let Value::Object(servers) = servers {
+        let named = entries
+            .iter()
+            .map(|(server, entry)| (server.name.to_string(), entry.clone()));
+        servers.extend(named);
+    }
+    Value::Object(document)
+}
+
 impl InjectPlan {
-    /// Adds the file that names the server; returns its path.
-    fn owned(
-        &mut self,
-        spec: &AgentSpec,
-        server: &Server,
-        bearer: &str,
-        secret: Option<&Token>,
-        session_dir: &Path,
-    ) -> PathBuf {
-        let path = session_dir.join("mcp.json");
-        let entry = dialect::entry(spec, &server.url.to_string(), bearer);
-        let body = format!(
-            "{:#}\n",
-            json!({ SERVERS: { server.name.as_str(): entry } })
-        );
+    /// Adds the file that names the servers; returns its path.
+    fn owned(&mut self, reach: &Reach, entries: &[(&Server, Value)], secrets: &[Token]) -> PathBuf {
+        let path = reach.link.dir.join("mcp.json");
+        let body = format!("{:#}\n", document(reach, entries));
         self.files.push(PlannedFile::Owned {
             path: path.clone(),
-            body: match secret {
-                Some(secret) => Masked::with(body, secret),
-                None => Masked::plain(body),
-            },
+            body: Masked::with(body, secrets),
         });
         path
     }
+
+    /// Adds the variables by which entries find the proxy and open it.
+    fn open_proxy(&mut self, reach: &Reach, servers: &[Server]) {
+        let proxied = reach.is_proxied()
+            && servers
+                .iter()
+                .any(|server| matches!(server.kind, Kind::Remote(_)));
+        if let Some(proxy) = reach.link.proxy.as_ref().filter(|_| proxied) {
+            self.env
+                .insert(URL_VAR.into(), Masked::plain(proxy.base.clone()));
+            let key = Masked::with(proxy.key.expose(), std::slice::from_ref(&proxy.key));
+            self.env.insert(KEY_VAR.into(), key);
+        }
+    }
 }
 
-/// The arguments that name a file. Claude's flag takes many values: another
-/// flag must follow, or the file be in one argument with it, lest the user's
-/// prompt be taken for a second file.
-fn file_args(spec: &AgentSpec, flag: &str, path: &Path, approvals: &[String]) -> Vec<OsString> {
-    if spec.dialect == Dialect::Claude && approvals.is_empty() {
+fn format(path: &Path) -> Format {
+    match path.extension() {
+        Some(extension) if extension == "toml" => Format::Toml,
+        _ => Format::Json,
+    }
+}
+
+/// The arguments that name a file. Claude's flag takes many values: it and its
+/// file are one argument, lest the user's prompt be taken for a second file.
+fn file_args(spec: &AgentSpec, flag: &str, path: &Path) -> Vec<OsString> {
+    let value = dialect::file_value(spec.dialect, path);
+    if spec.dialect == Dialect::Claude {
         let mut arg = OsString::from(format!("{flag}="));
-        arg.push(path);
+        arg.push(value);
         vec![arg]
     } else {
-        vec![flag.into(), path.into()]
+        vec![flag.into(), value]
     }
 }
 
 /// A template's words, as a shell splits them, with their places filled.
-fn from_template(spec: &AgentSpec, template: &str, server: &Server) -> Result<Vec<String>> {
+fn by_template(
+    template: &str,
+    server: &Server,
+    entry: &Value,
+    reach: &Reach,
+) -> Result<Vec<String>, String> {
+    let codex = reach.dialect == Dialect::Codex;
+    let Kind::Remote(remote) = &server.kind else {
+        return if codex {
+            Ok(dialect::codex_settings(&server.name, entry))
+        } else {
+            Err("`proxy_flag` can name a URL alone, and it is a command".to_owned())
+        };
+    };
+    if server.origin != Origin::Hub && !template.contains("{server}") {
+        return Err(
+            "`mcp_proxy_flag_template` has no `{server}`: it can name one alone".to_owned(),
+        );
+    }
     let words = shell_words::split(template)
-        .with_context(|| format!("cannot split `mcp_proxy_flag_template` of `{}`", spec.name))?;
-    let url = server.url.to_string();
+        .map_err(|error| format!("cannot split `mcp_proxy_flag_template`: {error}"))?;
+    let url = reach.url(&server.name, remote);
     let mut args: Vec<String> = words
         .iter()
-        .map(|word| {
-            word.replace("{server}", server.name.as_str())
-                .replace("{key_env}", KEY_VAR)
-                .replace("{url}", &url)
-        })
+        .map(|word| fill(word, &server.name, &url))
         .collect();
-    if spec.dialect == Dialect::Codex && !template.contains("{key_env}") {
+    if codex && !template.contains("{key_env}") {
         args.extend(dialect::codex_key(&server.name));
     }
     Ok(args)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::agent::{Pacing, Restart, Transport};
-    use crate::types::server::HUB_TOOLS;
-
-    fn spec(name: &str, inject: Inject) -> AgentSpec {
-        AgentSpec {
-            name: name.parse().expect(name),
-            command: name.into(),
-            args: Vec::new(),
-            cwd: "/src".into(),
-            label: None,
-            color: None,
-            env: BTreeMap::new(),
-            strip_env: Vec::new(),
-            inject: Some(inject),
-            dialect: Dialect::of(name),
-            transport: Transport::Http,
-            http_key: None,
-            merge_project: true,
-            approve_tools: true,
-            restart: Restart::Never,
-            resume_args: Vec::new(),
-            session_env_prefix: Vec::new(),
-            pacing: Pacing::default(),
-        }
+/// Fills a word's places in one pass: what fills them is not looked into.
+fn fill(word: &str, server: &ServerName, url: &str) -> String {
+    let places = [
+        ("{server}", server.as_str()),
+        ("{url}", url),
+        ("{key_env}", KEY_VAR),
+    ];
+    let mut filled = String::with_capacity(word.len() + url.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('{') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let found = places.iter().find(|(place, _)| rest.starts_with(place));
+        let (length, text) = found.map_or((1, "{"), |(place, text)| (place.len(), *text));
+        filled.push_str(text);
+        rest = &rest[length..];
     }
+    filled + rest
+}
 
-    fn proxy() -> Server {
-        Server {
-            name: "chat".parse().expect("a name"),
-            url: Endpoint::loopback(4711, "/chat/mcp"),
-            key: Key::Env(Token::new("sesame")),
-        }
-    }
-
-    fn hub() -> Server {
-        Server {
-            key: Key::Literal(Token::new("sesame")),
-            ..proxy()
-        }
-    }
-
-    fn shown(spec: &AgentSpec, server: &Server) -> String {
-        let plan = plan(spec, server, Path::new("/run/my session")).expect("a plan");
-        let json = serde_json::to_string(&plan).expect("JSON");
-        let text = plan.to_string();
-        for shown in [&text, &json, &format!("{plan:?}{plan:#?}")] {
-            assert!(!shown.contains("sesame"), "{shown}");
-        }
-        text
-    }
-
-    fn flag() -> String {
-        "--mcp-config".into()
-    }
-
-    #[test]
-    fn claude_gets_a_file_of_ours_that_names_a_variable() {
-        let mut spec = spec("claude", Inject::ProxyFile { flag: flag() });
-        insta::assert_snapshot!(shown(&spec, &proxy()), @r#"
-        argument  --mcp-config
-        argument  '/run/my session/mcp.json'
-        argument  '--allowedTools=mcp__chat__chat_send,mcp__chat__chat_read,mcp__chat__chat_resync,mcp__chat__chat_join,mcp__chat__chat_who,mcp__chat__chat_rules,mcp__chat__chat_decision,mcp__chat__chat_channels,mcp__chat__chat_set_hat,mcp__chat__chat_claim,mcp__chat__chat_summary,mcp__chat__chat_propose_job'
-        variable  WRAPPER_MCP_KEY=****
-        variable  WRAPPER_MCP_URL=http://127.0.0.1:4711
-        file      /run/my session/mcp.json (0600)
-                  {
-                    "mcpServers": {
-                      "chat": {
-                        "type": "http",
-                        "url": "http://127.0.0.1:4711/chat/mcp",
-                        "headers": {
-                          "Authorization": "Bearer ${WRAPPER_MCP_KEY}"
-                        }
-                      }
-                    }
-                  }
-        "#);
-        spec.approve_tools = false;
-        let plan = plan(&spec, &proxy(), Path::new("/s")).expect("a plan");
-        assert_eq!(plan.args, ["--mcp-config=/s/mcp.json"]);
-        assert_eq!(plan.env[KEY_VAR].expose(), "sesame");
-    }
-
-    #[test]
-    fn codex_gets_arguments_that_name_a_variable() {
-        let template = "-c 'mcp_servers.{server}.url=\"{url}\"' --dir 'a b' \
-                        -c mcp_servers.{server}.bearer_token_env_var=\\\"{key_env}\\\"";
-        let mut spec = spec(
-            "codex",
-            Inject::ProxyFlag {
-                template: template.into(),
-            },
-        );
-        spec.approve_tools = false;
-        insta::assert_snapshot!(shown(&spec, &proxy()), @r#"
-        argument  -c
-        argument  'mcp_servers.chat.url="http://127.0.0.1:4711/chat/mcp"'
-        argument  --dir
-        argument  'a b'
-        argument  -c
-        argument  'mcp_servers.chat.bearer_token_env_var="WRAPPER_MCP_KEY"'
-        variable  WRAPPER_MCP_KEY=****
-        variable  WRAPPER_MCP_URL=http://127.0.0.1:4711
-        "#);
-        // agentchattr's own template knows of no key.
-        let template = "-c mcp_servers.{server}.url=\"{url}\"";
-        spec.inject = Some(Inject::ProxyFlag {
-            template: template.into(),
-        });
-        insta::assert_snapshot!(shown(&spec, &proxy()), @r#"
-        argument  -c
-        argument  'mcp_servers.chat.url=http://127.0.0.1:4711/chat/mcp'
-        argument  -c
-        argument  'mcp_servers.chat.bearer_token_env_var="WRAPPER_MCP_KEY"'
-        variable  WRAPPER_MCP_KEY=****
-        variable  WRAPPER_MCP_URL=http://127.0.0.1:4711
-        "#);
-    }
-
-    #[test]
-    fn codex_may_use_the_hubs_tools_and_no_others() {
-        let template = "{url}".into();
-        let spec = spec("codex", Inject::ProxyFlag { template });
-        let plan = plan(&spec, &proxy(), Path::new("/s")).expect("a plan");
-        let args: Vec<_> = plan.args.iter().filter_map(|arg| arg.to_str()).collect();
-        let approved: Vec<_> = args.iter().filter(|arg| arg.contains("approval")).collect();
-        assert_eq!(approved.len(), HUB_TOOLS.len());
-        for (arg, tool) in approved.iter().zip(HUB_TOOLS) {
-            let table: toml::Table = arg.parse().expect(arg);
-            let tool = &table["mcp_servers"]["chat"]["tools"][tool];
-            assert_eq!(tool["approval_mode"].as_str(), Some("approve"));
-        }
-    }
-
-    #[test]
-    fn gemini_gets_an_entry_that_is_the_same_for_every_session() {
-        let path = PathBuf::from("/home/u/.gemini/settings.json");
-        let spec = spec("gemini", Inject::SettingsFile { path });
-        insta::assert_snapshot!(shown(&spec, &proxy()), @r#"
-        variable  WRAPPER_MCP_KEY=****
-        variable  WRAPPER_MCP_URL=http://127.0.0.1:4711
-        file      /home/u/.gemini/settings.json: mcpServers.chat, until the end
-                  {
-                    "httpUrl": "${WRAPPER_MCP_URL}/chat/mcp",
-                    "headers": {
-                      "Authorization": "Bearer ${WRAPPER_MCP_KEY}"
-                    },
-                    "trust": true
-                  }
-        "#);
-        let at = |port, dir| {
-            let url = Endpoint::loopback(port, "/chat/mcp");
-            let server = Server { url, ..proxy() };
-            plan(&spec, &server, Path::new(dir)).expect("a plan").files
-        };
-        assert_eq!(at(1, "/a"), at(2, "/b"));
-    }
-
-    #[test]
-    fn entries_follow_what_the_configuration_says() {
-        let settings = || Inject::SettingsFile { path: "/f".into() };
-        let entry = |change: &dyn Fn(&mut AgentSpec)| {
-            let mut spec = spec("other", settings());
-            change(&mut spec);
-            dialect::entry(&spec, "URL", "B").to_string()
-        };
-        for (entry, wanted) in [
-            (
-                entry(&|_| ()),
-                r#"{"type":"http","httpUrl":"URL","headers":{"Authorization":"Bearer B"},"trust":true}"#,
-            ),
-            (
-                entry(&|spec| spec.approve_tools = false),
-                r#"{"type":"http","httpUrl":"URL","headers":{"Authorization":"Bearer B"}}"#,
-            ),
-            (
-                entry(&|spec| spec.http_key = Some("serverURL".into())),
-                r#"{"type":"http","serverURL":"URL","headers":{"Authorization":"Bearer B"},"trust":true}"#,
-            ),
-            (
-                entry(&|spec| spec.transport = Transport::Sse),
-                r#"{"type":"sse","url":"URL","headers":{"Authorization":"Bearer B"},"trust":true}"#,
-            ),
-            (
-                entry(&|spec| {
-                    spec.dialect = Dialect::Gemini;
-                    spec.transport = Transport::Sse;
-                }),
-                r#"{"url":"URL","headers":{"Authorization":"Bearer B"},"trust":true}"#,
-            ),
-            (
-                entry(&|spec| spec.dialect = Dialect::Claude),
-                r#"{"type":"http","url":"URL","headers":{"Authorization":"Bearer B"},"trust":true}"#,
-            ),
-        ] {
-            assert_eq!(entry, wanted);
-        }
-    }
-
-    #[test]
-    fn without_the_proxy_the_token_stands_in_a_file_of_ours_alone() {
-        let spec = spec("other", Inject::Flag { flag: flag() });
-        insta::assert_snapshot!(shown(&spec, &hub()), @r#"
-        argument  --mcp-config
-        argument  '/run/my session/mcp.json'
-        file      /run/my session/mcp.json (0600)
-                  {
-                    "mcpServers": {
-                      "chat": {
-                        "type": "http",
-                        "url": "http://127.0.0.1:4711/chat/mcp",
-                        "headers": {
-                          "Authorization": "Bearer ****"
-                        }
-                      }
-                    }
-                  }
-        "#);
-        let plan = plan(&spec, &hub(), Path::new("/s")).expect("a plan");
-        let PlannedFile::Owned { body, .. } = &plan.files[0] else {
-            panic!("{plan:?}");
-        };
-        assert!(body.expose().contains("Bearer sesame"));
-    }
-
-    #[test]
-    fn a_key_goes_the_way_of_its_route() {
-        let session = Path::new("/s");
-        let direct = spec("x", Inject::Flag { flag: flag() });
-        let proxied = spec("x", Inject::ProxyFile { flag: flag() });
-        assert!(plan(&direct, &proxy(), session).is_err());
-        assert!(plan(&proxied, &hub(), session).is_err());
-        let told_nothing = AgentSpec {
-            inject: None,
-            ..direct
-        };
-        let plan = plan(&told_nothing, &hub(), session).expect("a plan");
-        assert_eq!(plan, InjectPlan::default());
+fn unable(spec: &AgentSpec, server: &Server, why: &str) -> Unable {
+    let hint = match server.origin {
+        Origin::Hub => format!(
+            "set `mcp_inject` of `[agents.{}]` to another mode",
+            spec.name
+        ),
+        Origin::Project => format!(
+            "leave the project's servers out with `mcp_merge_project = false` under `[agents.{}]`",
+            spec.name
+        ),
+        Origin::Config => format!(
+            "name the agents that are to have it: `agents = [\"…\"]` under `[mcp_servers.{}]`",
+            server.name
+        ),
+    };
+    Unable {
+        agent: spec.name.to_string(),
+        server: server.name.to_string(),
+        why: why.to_owned(),
+        hint,
     }
 }
+
+#[cfg(test)]
+mod tests;

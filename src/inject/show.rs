@@ -7,28 +7,26 @@ use serde_json::{Value, json};
 
 use super::plan::{InjectPlan, PlannedFile};
 use crate::types::identity::Token;
+use crate::types::secret;
 
-/// Text with a secret in it, shown as `****` by whatever shows it.
+/// Text with secrets in it, shown as `****` by whatever shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Masked {
     text: String,
-    secret: Option<Token>,
+    secrets: Vec<Token>,
 }
 
 impl Masked {
     /// Text that holds no secret.
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            secret: None,
-        }
+        Self::with(text, &[])
     }
 
-    /// Text that holds this one.
-    pub(super) fn with(text: impl Into<String>, secret: &Token) -> Self {
+    /// Text that may hold these.
+    pub(super) fn with(text: impl Into<String>, secrets: &[Token]) -> Self {
         Self {
             text: text.into(),
-            secret: Some(secret.clone()),
+            secrets: secrets.to_vec(),
         }
     }
 
@@ -41,10 +39,7 @@ impl Masked {
 
 impl fmt::Display for Masked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.secret {
-            Some(secret) => f.write_str(&self.text.replace(secret.expose(), "****")),
-            None => f.write_str(&self.text),
-        }
+        f.write_str(&secret::mask(&self.text, &self.secrets))
     }
 }
 

@@ -2,85 +2,101 @@
 //! read: agents that see a 401, 403 or 404 start looking for an OAuth server
 //! or give their tools up for good. Pure.
 
-use std::fmt::Write;
-
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rpc::{self, Members};
 
 /// Interim: go on and send the body.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A whole answer, head and body. `keep` says whether the connection stays
-/// open after it.
+/// An answer in words. `keep` says whether the connection stays open after it.
 pub(super) fn plain(status: u16, text: &str, keep: bool) -> Vec<u8> {
-    whole(
-        status,
-        "text/plain; charset=utf-8",
-        &format!("{text}\n"),
-        keep,
-    )
+    let allow = if status == 405 { "Allow: POST\r\n" } else { "" };
+    plain_with(status, allow, text, keep)
+}
+
+/// The answer to a request that must be a GET.
+pub(super) fn only_get(text: &str, keep: bool) -> Vec<u8> {
+    plain_with(405, "Allow: GET\r\n", text, keep)
+}
+
+fn plain_with(status: u16, lines: &str, text: &str, keep: bool) -> Vec<u8> {
+    let lines = format!("{lines}Content-Type: text/plain; charset=utf-8\r\n");
+    whole(status, &lines, &format!("{text}\n"), keep)
+}
+
+/// The answer to what [`replies`] were made for.
+pub(super) fn json(replies: &str, keep: bool) -> Vec<u8> {
+    if replies.is_empty() {
+        return whole(202, "", "", keep);
+    }
+    whole(200, "Content-Type: application/json\r\n", replies, keep)
 }
 
 /// The answer to a request that cannot be answered by its upstream, `why`
 /// being what went wrong and what to do: a failed tool call for a call, an
 /// error for another request, a bad gateway for what is no request.
 pub(super) fn unable(body: &[u8], why: &str, keep: bool) -> Vec<u8> {
-    let is_batch = body.trim_ascii_start().starts_with(b"[");
-    let answers: Vec<String> = rpc::messages(body)
-        .iter()
-        .filter_map(|message| failed(message, why))
-        .collect();
-    if answers.is_empty() {
-        return plain(502, why, keep);
-    }
-    let mut json = answers.join(",");
-    if is_batch {
-        json = format!("[{json}]");
-    }
-    whole(200, "application/json", &json, keep)
-}
-
-fn failed(message: &Members<'_>, why: &str) -> Option<String> {
-    let id = message.last("id")?;
-    message.last("method")?;
-    let (member, value) = if rpc::is_call(message) {
-        let content = json!([{ "type": "text", "text": why }]);
-        ("result", json!({ "content": content, "isError": true }))
-    } else {
-        ("error", json!({ "code": -32000, "message": why }))
+    let failed = |message: &Members<'_>| {
+        if rpc::is_call(message) {
+            let content = json!([{ "type": "text", "text": why }]);
+            ("result", json!({ "content": content, "isError": true }))
+        } else {
+            ("error", json!({ "code": -32000, "message": why }))
+        }
     };
-    // The id goes back as it is spelled.
-    Some(format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#
-    ))
+    match replies(body, failed) {
+        Some(replies) if !replies.is_empty() => json(&replies, keep),
+        _ => plain(502, why, keep),
+    }
 }
 
-fn whole(status: u16, kind: &str, body: &str, keep: bool) -> Vec<u8> {
-    let mut answer = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-    let _ = write!(
-        answer,
-        "Content-Type: {kind}\r\nContent-Length: {}\r\n",
-        body.len()
-    );
-    if status == 405 {
-        answer.push_str("Allow: POST\r\n");
+/// The replies to the requests in `body`, each `result` or `error` and its
+/// value, as one JSON text; empty if there is no request among its messages.
+/// None if it has no messages.
+pub(super) fn replies(
+    body: &[u8],
+    outcome: impl Fn(&Members<'_>) -> (&'static str, Value),
+) -> Option<String> {
+    let messages = rpc::messages(body);
+    if messages.is_empty() {
+        return None;
     }
-    if !keep {
-        answer.push_str("Connection: close\r\n");
-    }
-    answer.push_str("\r\n");
-    answer.push_str(body);
-    answer.into_bytes()
+    let reply = |message: &Members<'_>| {
+        let id = message.last("id")?;
+        message.last("method")?;
+        let (member, value) = outcome(message);
+        // The id goes back as it is spelled.
+        Some(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#
+        ))
+    };
+    let replies: Vec<String> = messages.iter().filter_map(reply).collect();
+    let is_batch = body.trim_ascii_start().starts_with(b"[");
+    Some(match replies.join(",") {
+        joined if is_batch && !joined.is_empty() => format!("[{joined}]"),
+        joined => joined,
+    })
+}
+
+/// A whole answer, head and body, with these header `lines`.
+fn whole(status: u16, lines: &str, body: &str, keep: bool) -> Vec<u8> {
+    let close = if keep { "" } else { "Connection: close\r\n" };
+    let reason = reason(status);
+    let length = body.len();
+    format!("HTTP/1.1 {status} {reason}\r\n{lines}Content-Length: {length}\r\n{close}\r\n{body}")
+        .into_bytes()
 }
 
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        410 => "Gone",
         413 => "Content Too Large",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
@@ -142,6 +158,9 @@ mod tests {
             let text = String::from_utf8(plain(405, "no", keep)).expect("text");
             assert_eq!(text.contains("Connection: close\r\n"), says);
             assert!(text.contains("Allow: POST\r\n"));
+            let text = String::from_utf8(only_get("no", keep)).expect("text");
+            assert_eq!(text.contains("Connection: close\r\n"), says);
+            assert!(text.contains("405 ") && text.contains("Allow: GET\r\n"));
         }
     }
 }

@@ -17,11 +17,12 @@ use crate::types::identity::ServerName;
 
 use super::answer;
 use super::exchange::End;
-use super::forward::{Carried, forward};
+use super::forward::forward;
 use super::framing::Framing;
 use super::head::{self, Refusal, Request};
 use super::listen::Shared;
 use super::peer::Peer;
+use super::target::{Carried, Door};
 use super::upload::Gone;
 
 /// The longest JSON body.
@@ -123,21 +124,13 @@ async fn answer(
     }
     let path = request.target.split('?').next().unwrap_or("");
     let (server, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-    match (ServerName::from_segment(server).ok_or(()), rest) {
-        (Ok(server), "mcp") => forward(shared, agent, &server, carried).await,
-        (_, "sse" | "messages/") => {
-            say(
-                agent,
-                404,
-                "the SSE transport is not served: use /<server>/mcp",
-            )
-            .await
-        }
+    match (ServerName::from_segment(server), Door::of(rest)) {
+        (Some(server), Some(door)) => forward(shared, agent, &server, door, carried).await,
         _ => {
             say(
                 agent,
                 404,
-                "there is nothing here: MCP servers are at /<server>/mcp",
+                "there is nothing here: MCP servers are at /<server>/mcp, or /<server>/sse",
             )
             .await
         }

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::framing::Framing;
 use super::head::{self, Answer, BadAnswer};
-use super::headers::Content;
+use super::headers::{self, Content};
 use super::peer::Peer;
 use super::pool::Link;
 use super::stale::{self, Verdict};
@@ -45,6 +46,13 @@ pub(super) enum End {
     Closing,
     /// The upstream broke off: the agent must see that.
     Cut,
+}
+
+/// A change to content that is here already.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) at: Range<usize>,
+    pub(super) text: String,
 }
 
 impl Exchange<'_> {
@@ -87,20 +95,35 @@ impl Exchange<'_> {
         if answer.status != 200 || answer.content == Content::Other || is_long {
             return Ok(Ok(false));
         }
+        let judge = |content: &[u8], whole| match stale::judge(answer.content, content, whole) {
+            Verdict::Fine => Some(false),
+            Verdict::Stale => Some(true),
+            Verdict::Open => None,
+        };
+        let verdict = self.peek(answer.body, judge).await?;
+        Ok(verdict.map(|verdict| verdict.unwrap_or(false)))
+    }
+
+    /// Asks `judge` about the beginning of the answer's content, and whether
+    /// it is all, until there is a verdict; takes nothing of it away. None if
+    /// the content breaks off in the middle of a chunk.
+    pub(super) async fn peek<T>(
+        &mut self,
+        body: Framing,
+        judge: impl Fn(&[u8], bool) -> Option<T>,
+    ) -> Result<Result<Option<T>, Lost>, Gone> {
         let mut ended = false;
         loop {
-            let (mut rest, mut content) = (answer.body, Vec::with_capacity(self.link.buf.len()));
+            let (mut rest, mut content) = (body, Vec::with_capacity(self.link.buf.len()));
             let taken = rest.take(&self.link.buf, |piece| content.extend_from_slice(piece));
             if taken.is_err() {
-                return Ok(Ok(false));
+                return Ok(Ok(None));
             }
-            match stale::judge(answer.content, &content, ended || rest.is_done()) {
-                Verdict::Fine => return Ok(Ok(false)),
-                Verdict::Stale => return Ok(Ok(true)),
-                Verdict::Open => {}
+            if let Some(verdict) = judge(&content, ended || rest.is_done()) {
+                return Ok(Ok(Some(verdict)));
             }
             match self.fill().await? {
-                Ok(0) if answer.body == Framing::UntilClose => ended = true,
+                Ok(0) if body == Framing::UntilClose && !ended => ended = true,
                 Ok(0) => return Ok(Err(Lost::Closed)),
                 Ok(_) => {}
                 Err(error) => return Ok(Err(error.into())),
@@ -108,28 +131,36 @@ impl Exchange<'_> {
         }
     }
 
-    /// Passes the answer on, every piece as it comes. `keep` says whether the
-    /// agent's connection may stay open after it.
+    /// Passes the answer on, every piece as it comes, with `edit` made to the
+    /// content that was peeked at. `keep` says whether the agent's connection
+    /// may stay open after it.
     pub(super) async fn relay(
         &mut self,
         answer: Answer,
         is_old: bool,
         keep: bool,
+        mut edit: Option<Edit>,
     ) -> Result<End, Gone> {
         let mut rest = answer.body;
         let is_chunked = matches!(rest, Framing::Chunked(_));
         let until_close = rest == Framing::UntilClose;
-        let keep = keep && !until_close && self.upload.is_done();
+        // What is edited has another length than its upstream says: the end of
+        // the connection is its end, as it is for an agent of old.
+        let is_edited = edit.is_some();
+        let is_bare = is_edited || is_chunked && is_old;
+        let keep = keep && !until_close && !is_edited && self.upload.is_done();
         let mut head = answer.crossing;
-        if is_chunked && !is_old {
+        if is_edited {
+            head = headers::without(&head, |name| name.eq_ignore_ascii_case("content-length"));
+        }
+        if is_chunked && !is_bare {
             head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if !keep {
             head.extend_from_slice(b"Connection: close\r\n");
         }
         head.extend_from_slice(b"\r\n");
-        // An agent of old gets the content without the chunks.
-        let mut bare = (is_chunked && is_old).then(Vec::new);
+        let mut bare = is_bare.then(Vec::new);
         loop {
             let taken = rest.take(&self.link.buf, |piece| {
                 if let Some(bare) = &mut bare {
@@ -139,6 +170,9 @@ impl Exchange<'_> {
             let Ok(n) = taken else {
                 return Ok(End::Cut);
             };
+            if let (Some(bare), Some(Edit { at, text })) = (&mut bare, edit.take()) {
+                bare.splice(at, text.into_bytes());
+            }
             self.pass(&head, bare.as_deref(), n).await?;
             head.clear();
             bare.iter_mut().for_each(Vec::clear);

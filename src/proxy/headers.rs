@@ -1,15 +1,10 @@
-//! What crosses the proxy, what stays, and whose credential goes along. Pure.
+//! What crosses the proxy, and what stays. Pure.
 
 use std::io::Write;
 
 use httparse::Header;
 
-use crate::types::identity::Token;
-use crate::types::upstream::Endpoint;
-
-use super::framing::Framing;
 use super::gate::named;
-use super::head::Request;
 
 /// What a body is, as far as we look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +16,7 @@ pub(super) enum Content {
 }
 
 /// Headers of one connection, and those that we write ourselves.
-const STAY: [&str; 9] = [
+pub(super) const STAY: [&str; 9] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -36,6 +31,10 @@ const STAY: [&str; 9] = [
 /// Headers of the agent that are for us: what opened the proxy, and what a
 /// credential takes the place of.
 const FOR_US: [&str; 4] = ["host", "authorization", "x-agent-token", "expect"];
+
+/// How the headers begin by which we tell a server of the session: the agent
+/// does not speak for us.
+const OF_OURS: &str = "wrapper-session-";
 
 /// What the headers say of the body.
 pub(super) fn content(headers: &[Header<'_>]) -> Content {
@@ -66,7 +65,7 @@ pub(super) fn words(value: &[u8]) -> impl Iterator<Item = &str> {
 pub(super) fn to_upstream(headers: &[Header<'_>]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(512);
     for header in headers {
-        if !is_one_of(&FOR_US, header) && !stays(headers, header) {
+        if !is_one_of(&FOR_US, header.name) && !is_ours(header.name) && !stays(headers, header) {
             line(&mut lines, header);
         }
     }
@@ -86,69 +85,51 @@ pub(super) fn to_agent(status: u16, reason: &str, headers: &[Header<'_>]) -> Vec
     lines
 }
 
-/// The head of `request` as the upstream at `to` gets it.
-pub(super) fn request_head(
-    request: &Request,
-    to: &Endpoint,
-    token: Option<&Token>,
-    is_identity: bool,
-    body: Option<Framing>,
-) -> Vec<u8> {
-    let mut head = Vec::with_capacity(request.crossing.len() + 256);
-    let query = request
-        .target
-        .split_once('?')
-        .map_or("", |(_, query)| query);
-    let joint = match (query.is_empty(), to.path.contains('?')) {
-        (true, _) => "",
-        (false, false) => "?",
-        (false, true) => "&",
-    };
-    for part in [
-        &request.method,
-        " ",
-        &to.path,
-        joint,
-        query,
-        " HTTP/1.1\r\nHost: ",
-    ] {
-        head.extend_from_slice(part.as_bytes());
-    }
-    head.extend_from_slice(to.authority().as_bytes());
-    head.extend_from_slice(b"\r\n");
-    if let Some(token) = token {
-        for part in ["Authorization: Bearer ", token.expose(), "\r\n"] {
-            head.extend_from_slice(part.as_bytes());
-        }
-        if is_identity {
-            for part in ["X-Agent-Token: ", token.expose(), "\r\n"] {
-                head.extend_from_slice(part.as_bytes());
-            }
-        }
-    }
-    head.extend_from_slice(&request.crossing);
-    match body {
-        None | Some(Framing::UntilClose) => {}
-        Some(Framing::Chunked(_)) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        Some(Framing::Length(length)) => {
-            let _ = write!(head, "Content-Length: {length}\r\n");
-        }
-    }
-    head.extend_from_slice(b"\r\n");
-    head
+/// Header `lines` but for those whose name `is_out`.
+pub(super) fn without(lines: &[u8], is_out: impl Fn(&str) -> bool) -> Vec<u8> {
+    let lines = lines.split_inclusive(|&b| b == b'\n');
+    lines
+        .filter(|line| !is_out(name_of(line).0))
+        .flatten()
+        .copied()
+        .collect()
+}
+
+/// The value of the first of header `lines` called `name`.
+pub(super) fn value<'a>(lines: &'a [u8], name: &str) -> Option<&'a str> {
+    lines
+        .split(|&b| b == b'\n')
+        .map(name_of)
+        .find(|(other, _)| other.eq_ignore_ascii_case(name))
+        .and_then(|(_, value)| str::from_utf8(value).ok())
+        .map(str::trim)
+}
+
+/// The name in a header line, and what stands behind its colon; no name in
+/// what is no header line.
+fn name_of(line: &[u8]) -> (&str, &[u8]) {
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let (name, value) = line.split_at(colon);
+    (
+        str::from_utf8(name).unwrap_or(""),
+        value.get(1..).unwrap_or(b""),
+    )
+}
+
+fn is_ours(name: &str) -> bool {
+    let start = name.get(..OF_OURS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(OF_OURS))
 }
 
 /// True if a header is of this connection only; `Connection` may name more.
 fn stays(headers: &[Header<'_>], header: &Header<'_>) -> bool {
-    is_one_of(&STAY, header)
+    is_one_of(&STAY, header.name)
         || named(headers, "connection")
             .any(|value| words(value).any(|word| word.eq_ignore_ascii_case(header.name)))
 }
 
-fn is_one_of(names: &[&str], header: &Header<'_>) -> bool {
-    names
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(header.name))
+pub(super) fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 fn line(lines: &mut Vec<u8>, header: &Header<'_>) {
@@ -186,6 +167,8 @@ mod tests {
             ("Content-Length", "3"),
             ("AUTHORIZATION", "Bearer key"),
             ("X-Agent-Token", "forged"),
+            ("wrapper-session-ID", "forged"),
+            ("Wrapper-Session-New", "forged"),
             ("Proxy-Authorization", "p"),
             ("Expect", "100-continue"),
             ("mcp-session-id", "s"),
@@ -195,6 +178,16 @@ mod tests {
         ]);
         let crossing = "mcp-session-id: s\r\nAccept: a, b\r\naccept: c\r\nX-New-Thing: \r\n";
         assert_eq!(text(to_upstream(&headers)), crossing);
+    }
+
+    #[test]
+    fn lines_are_found_and_left_out_by_their_names() {
+        let lines = b"HTTP/1.1 200 a: b\r\nA: 1\r\nb:2\r\na: 3\r\n";
+        for (name, found) in [("a", Some("1")), ("B", Some("2")), ("c", None)] {
+            assert_eq!(value(lines, name), found, "{name}");
+        }
+        let rest = without(lines, |name| name.eq_ignore_ascii_case("a"));
+        assert_eq!(text(rest), "HTTP/1.1 200 a: b\r\nb:2\r\n");
     }
 
     #[test]
@@ -208,37 +201,6 @@ mod tests {
         assert_eq!(
             text(to_agent(207, "So So", &headers)),
             "HTTP/1.1 207 So So\r\ncontent-length: 3\r\nWWW-Authenticate: Bearer\r\n"
-        );
-    }
-
-    #[test]
-    fn requests_go_to_the_upstreams_path_with_its_credential() {
-        let request = Request {
-            method: "POST".into(),
-            target: "/up/mcp?a=b".into(),
-            body: None,
-            is_json: true,
-            expects_continue: false,
-            is_old: false,
-            keep_alive: true,
-            crossing: b"A: b\r\n".to_vec(),
-        };
-        let token = Token::new("t");
-        let head = |path, token, is_identity, body| {
-            let to = Endpoint::loopback(9, path);
-            text(request_head(&request, &to, token, is_identity, body))
-        };
-        assert_eq!(
-            head("/mcp", Some(&token), true, Some(Framing::Length(2))),
-            "POST /mcp?a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nAuthorization: Bearer t\r\nX-Agent-Token: t\r\nA: b\r\nContent-Length: 2\r\n\r\n"
-        );
-        assert_eq!(
-            head("/x?y=z", Some(&token), false, Some(Framing::CHUNKED)),
-            "POST /x?y=z&a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nAuthorization: Bearer t\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
-        );
-        assert_eq!(
-            head("/", None, true, None),
-            "POST /?a=b HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\n\r\n"
         );
     }
 }

@@ -13,11 +13,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::types::context::SessionContext;
 use crate::types::identity::Token;
 use crate::types::upstream::Live;
 
 use super::connection;
+use super::context::Telling;
 use super::gate::Gate;
+use super::mailboxes::Mailboxes;
 use super::pool::Pool;
 
 /// What the proxy is told by the launch.
@@ -31,6 +34,8 @@ pub struct Settings {
     /// for a token, however many calls wait for the next.
     pub stale: Arc<Notify>,
     pub patience: Patience,
+    /// What servers other than the hub may be told of the session.
+    pub context: SessionContext,
 }
 
 /// How long the proxy waits for what.
@@ -72,6 +77,8 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     pub(super) live: watch::Receiver<Live>,
     pub(super) pool: Pool,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) telling: Telling,
     pub(super) patience: Patience,
     pub(super) places: Semaphore,
     pub(super) stop: CancellationToken,
@@ -109,6 +116,8 @@ pub async fn serve(
         gate: Gate::new(settings.key, listener.local_addr()?.port()),
         live: settings.live,
         pool: Pool::default(),
+        mailboxes: Mailboxes::default(),
+        telling: Telling::new(&settings.context),
         patience: settings.patience,
         places: Semaphore::new(MOST_CONNECTIONS),
         stop: stop.clone(),

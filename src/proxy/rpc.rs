@@ -3,9 +3,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// How the method that calls a tool is spelled, but for escapes.
+static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("tools/call"));
 
 /// The members of an object as they stand.
 #[derive(Debug)]
@@ -49,6 +54,14 @@ pub(super) fn messages(body: &[u8]) -> Vec<Members<'_>> {
         .into_iter()
         .filter_map(|message| Members::of(message.get()))
         .collect()
+}
+
+/// The messages of a body that call a tool.
+pub(super) fn calls(body: &[u8]) -> Vec<Members<'_>> {
+    let may_call = CALL.find(body).is_some() || memchr::memchr(b'\\', body).is_some();
+    let mut messages = if may_call { messages(body) } else { Vec::new() };
+    messages.retain(is_call);
+    messages
 }
 
 /// The text of a JSON string.

@@ -1,19 +1,10 @@
 //! The sender of a tool call is the session's own instance, whatever the agent
 //! wrote (the identity proxy of agentchattr's protocol). Pure.
 //!
-//! *Invariant*: only the identity argument changes. Every other byte of the
-//! body stays as it was; a second argument of the same name, or one spelled
-//! with escapes, is set as well.
-
-use std::ops::Range;
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+//! *Invariant*: only the identity argument changes, wherever it stands.
 
 use super::rpc::{self, Members};
-
-/// How the method is spelled, but for escapes.
-static METHOD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("tools/call"));
+use super::splice::Splice;
 
 /// What became of a body.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,26 +19,35 @@ pub(super) enum Stamped {
 
 /// Sets the identity argument of every `tools/call` in `body` to `name`.
 pub(super) fn stamp(body: &[u8], name: &str) -> Stamped {
-    let may_call = METHOD.find(body).is_some() || memchr::memchr(b'\\', body).is_some();
-    if !may_call {
+    let calls = rpc::calls(body);
+    if calls.is_empty() {
         return Stamped::NoCall;
     }
-    let messages = rpc::messages(body);
-    let mut calls = messages
-        .iter()
-        .filter(|message| rpc::is_call(message))
-        .peekable();
-    if calls.peek().is_none() {
-        return Stamped::NoCall;
+    let name = format!("\"{name}\"");
+    let mut splice = Splice::new(body);
+    for params in calls.iter().flat_map(|call| call.all("params")) {
+        let keys = identity_arguments(params);
+        let members: Vec<_> = keys.iter().map(|key| (*key, name.as_str())).collect();
+        if !members.is_empty() {
+            splice.set(params, "arguments", &members);
+        }
     }
-    let mut edits = Vec::new();
-    for params in calls.flat_map(|call| call.all("params")) {
-        stamp_params(body, params, name, &mut edits);
-    }
-    if edits.is_empty() {
-        return Stamped::AsIs;
-    }
-    Stamped::New(splice(body, edits))
+    splice.finish().map_or(Stamped::AsIs, Stamped::New)
+}
+
+/// The arguments that name the caller of the tool: more than one if the tool
+/// has more than one name.
+fn identity_arguments(params: &str) -> Vec<&'static str> {
+    let Some(members) = Members::of(params) else {
+        return Vec::new();
+    };
+    let mut keys: Vec<&str> = members
+        .all("name")
+        .filter_map(|tool| identity_argument(&rpc::text(tool)?))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// The argument by which a tool learns who calls it.
@@ -58,69 +58,6 @@ fn identity_argument(tool: &str) -> Option<&'static str> {
         "chat_join" => Some("name"),
         _ => None,
     }
-}
-
-type Edit = (Range<usize>, String);
-
-fn stamp_params(body: &[u8], params: &str, name: &str, edits: &mut Vec<Edit>) {
-    let Some(members) = Members::of(params) else {
-        return;
-    };
-    let mut keys: Vec<&str> = members
-        .all("name")
-        .filter_map(|tool| identity_argument(&rpc::text(tool)?))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.is_empty() {
-        return;
-    }
-    let name = format!("\"{name}\"");
-    let fresh = |keys: &[&str]| {
-        let members: Vec<String> = keys.iter().map(|key| format!("\"{key}\":{name}")).collect();
-        members.join(",")
-    };
-    let mut arguments = members.all("arguments").peekable();
-    if arguments.peek().is_none() {
-        let at = place(body, params).start + 1;
-        edits.push((at..at, format!("\"arguments\":{{{}}},", fresh(&keys))));
-    }
-    for argument in arguments {
-        let at = place(body, argument);
-        if argument == "null" {
-            edits.push((at, format!("{{{}}}", fresh(&keys))));
-        } else if let Some(members) = Members::of(argument) {
-            let present = keys.iter().flat_map(|key| members.all(key));
-            let foreign = present.filter(|value| *value != name);
-            edits.extend(foreign.map(|value| (place(body, value), name.clone())));
-            let is_missing = |key: &&str| members.all(key).next().is_none();
-            let missing: Vec<&str> = keys.iter().copied().filter(is_missing).collect();
-            if !missing.is_empty() {
-                let comma = if members.is_empty() { "" } else { "," };
-                let start = at.start + 1;
-                edits.push((start..start, fresh(&missing) + comma));
-            }
-        }
-    }
-}
-
-/// Where in `body` its slice `part` is.
-fn place(body: &[u8], part: &str) -> Range<usize> {
-    let start = part.as_ptr().addr() - body.as_ptr().addr();
-    start..start + part.len()
-}
-
-fn splice(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
-    edits.sort_by_key(|(at, _)| at.start);
-    let mut new = Vec::with_capacity(body.len() + 64);
-    let mut done = 0;
-    for (at, text) in edits {
-        new.extend_from_slice(&body[done..at.start]);
-        new.extend_from_slice(text.as_bytes());
-        done = at.end;
-    }
-    new.extend_from_slice(&body[done..]);
-    new
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! polled; once it is there, the watch over an agent that hangs up.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
@@ -58,14 +59,37 @@ impl<'a> Upload<'a> {
         self.broken.is_none() && self.is_sent() && self.window == 0 && self.rest.is_done()
     }
 
-    /// Goes on as far as both sides let it. An error ends the exchange; an
-    /// upstream that takes no more only ends the upload.
+    /// Goes on as far as both sides let it, and notices an agent that hangs
+    /// up. An error ends the exchange; an upstream that takes no more only
+    /// ends the upload.
     pub(super) fn advance<A, U>(
         &mut self,
         cx: &mut Context<'_>,
         agent: &mut Peer<A>,
         upstream: &mut Peer<U>,
     ) -> Result<(), Gone>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        let may_read = self.push(cx, agent, upstream)?;
+        // TLS keeps some of what it took back until it is told to let go.
+        if self.broken.is_none()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut upstream.io).poll_flush(cx)
+        {
+            self.broken = Some(error);
+        }
+        if may_read { watch(cx, agent) } else { Ok(()) }
+    }
+
+    /// Hands the upstream what it takes. False if the agent's buffer holds, or
+    /// waits for, more of the body: there is no reading ahead of that.
+    fn push<A, U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        agent: &mut Peer<A>,
+        upstream: &mut Peer<U>,
+    ) -> Result<bool, Gone>
     where
         A: AsyncRead + AsyncWrite + Unpin,
         U: AsyncRead + AsyncWrite + Unpin,
@@ -81,7 +105,7 @@ impl<'a> Upload<'a> {
                 continue;
             } else {
                 match agent.poll_fill(cx) {
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => return Ok(false),
                     Poll::Ready(Ok(1..)) => continue,
                     Poll::Ready(_) => return Err(Gone::HungUp),
                 }
@@ -94,11 +118,10 @@ impl<'a> Upload<'a> {
                 }
                 Poll::Ready(Err(error)) => self.broken = Some(error),
                 Poll::Pending if ours => break,
-                // What the agent's buffer holds is body: no reading ahead of it.
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(false),
             }
         }
-        watch(cx, agent)
+        Ok(true)
     }
 
     fn is_sent(&self) -> bool {
@@ -119,4 +142,30 @@ where
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, BufStream, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upstream_lets_go_of_what_it_took() {
+        let (near, mut far) = duplex(64);
+        let (agent, _hangs_on) = duplex(64);
+        let (mut agent, mut upstream) = (Peer::new(agent), Peer::new(BufStream::new(near)));
+        let mut upload = Upload::new(b"head ", b"body", Framing::EMPTY);
+        poll_fn(|cx| Poll::Ready(upload.advance(cx, &mut agent, &mut upstream)))
+            .await
+            .expect("the agent waits");
+        assert!(upload.is_done());
+        // What it holds still is lost with it.
+        drop(upstream);
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).await.expect("text");
+        assert_eq!(heard, "head body");
+    }
 }

@@ -183,6 +183,17 @@ pub enum Transport {
     Sse,
 }
 
+impl Transport {
+    /// The last segment of a server's path at our proxy.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Http => "mcp",
+            Self::Sse => "sse",
+        }
+    }
+}
+
 /// Whether an agent that ended is started again.
 #[derive(
     Debug,

@@ -85,6 +85,14 @@ impl Endpoint {
         self.base() + &self.path
     }
 
+    /// True if `other` is of the same origin: scheme, host and port.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        self.port == other.port
+            && self.tls == other.tls
+            && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// The same server, another path.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
@@ -187,6 +195,21 @@ mod tests {
             assert!(endpoint.is_loopback());
             assert!(!endpoint.to_string().contains("b=c"));
             assert_eq!(endpoint.href().parse(), Ok(endpoint));
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let here: Endpoint = "http://h:1/a".parse().expect("a URL");
+        for (other, is_here) in [
+            ("http://h:1/b?c", true),
+            ("http://H:1/a", true),
+            ("https://h:1/a", false),
+            ("http://h:2/a", false),
+            ("http://x:1/a", false),
+        ] {
+            let other = other.parse().expect("a URL");
+            assert_eq!(here.is_at(&other), is_here, "{other}");
         }
     }
 

@@ -3,11 +3,14 @@
 //!
 //! A submitted line that begins with `/` is a command: `/exit CODE`,
 //! `/die SIGNAL`, `/dialog QUESTION`, `/late QUESTION` (opens after the next
-//! paste). Every other one is recorded, and the `--call`s are made.
-//! `fake-agent supervise` is the test door of the session instead.
+//! paste), `/servers` (connects to all that it was told of). Every other one is
+//! recorded, and the `--call`s are made. `fake-agent supervise` is the test
+//! door of the session instead, `fake-agent tool` an MCP server.
 
 mod door;
 mod mcp;
+mod told;
+mod tool;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -77,6 +80,9 @@ struct Args {
     /// Writes this many kilobytes before anything else.
     #[arg(long)]
     emit: Option<usize>,
+    /// Gives the commands that `/servers` starts nothing of its environment.
+    #[arg(long)]
+    clears: bool,
     /// Calls these tools, `NAME={"json":"arguments"}`, for every prompt.
     #[arg(long)]
     call: Vec<String>,
@@ -90,11 +96,25 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime");
-    if std::env::args().nth(1).as_deref() == Some("supervise") {
-        return runtime.block_on(door::run());
+    match std::env::args().nth(1).as_deref() {
+        Some("supervise") => return runtime.block_on(door::run()),
+        Some("tool") => return tool::serve(),
+        _ => {}
     }
     runtime.block_on(Agent::new(Args::parse_from(own_args())).run())
 }
+
+/// Flags that tell an agent of its servers.
+const TOLD: [&str; 8] = [
+    "--additional-mcp-config",
+    "--allow-tool",
+    "--allowedTools",
+    "--disable-mcp-server",
+    "--mcp-config",
+    "--mcp-config-file",
+    "--settings",
+    "--settings-file",
+];
 
 /// Our arguments without those that tell an agent of its servers, at which
 /// clap would stop.
@@ -103,8 +123,11 @@ fn own_args() -> Vec<String> {
     let mut args = std::env::args();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--mcp-config" | "--settings" | "-c" => drop(args.next()),
-            told if told.starts_with("--mcp-config=") || told.starts_with("--allowedTools=") => {}
+            "-c" => drop(args.next()),
+            told if TOLD.contains(&told) => drop(args.next()),
+            told if TOLD
+                .iter()
+                .any(|flag| told.starts_with(&format!("{flag}="))) => {}
             _ => own.push(arg),
         }
     }
@@ -325,6 +348,10 @@ impl Agent {
             "/exit" => return Some(argument.parse().unwrap_or(0)),
             "/die" => die(argument.parse().unwrap_or(9)),
             "/dialog" => self.dialog = Some(argument.to_owned()),
+            "/servers" => {
+                report(&json!({"servers": mcp::probe(self.args.clears)}));
+                say("asked all\r\n");
+            }
             "/late" => self.late = Some(argument.to_owned()),
             _ => {
                 say(&format!("\r\x1b[2K* {line}\r\n"));

@@ -1,107 +1,159 @@
-//! The stand-in's MCP client: finds its server where its arguments say, as the
-//! real agents do, and calls tools there.
+//! The stand-in's MCP client: connects to the servers that it was told of, as
+//! the real agents do, and calls tools there.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Where the server is, and the headers that it wants.
-struct Server {
-    url: String,
-    headers: Vec<(String, String)>,
+use crate::told::{self, Told};
+
+/// An MCP session with one server.
+enum Link {
+    Http {
+        url: String,
+        headers: Vec<(String, String)>,
+    },
+    Command(Box<Child>),
 }
 
-/// Calls a tool in an MCP session of its own; the result, or the error.
+/// Calls a tool of the hub, or else of the first server; the result, or the
+/// error.
 pub(crate) fn call(tool: &str, arguments: &str) -> Value {
     let arguments: Value = serde_json::from_str(arguments).expect("arguments are JSON");
-    let Some(server) = find() else {
+    let mut servers = told::servers();
+    let hub = servers.remove("agentchattr");
+    let Some(server) = hub.or_else(|| servers.into_values().next()) else {
         return json!({"error": "no server was configured"});
+    };
+    let talk = || -> std::io::Result<Value> {
+        let mut link = connect(server, false)?;
+        let call = json!({"name": tool, "arguments": arguments});
+        link.request("tools/call", &call)
+    };
+    talk().unwrap_or_else(|error| json!({"error": error.to_string()}))
+}
+
+/// Connects to every server: its tools, and what its tool `environment` says.
+/// `cleared`: commands get nothing of our environment but what their entries
+/// say.
+pub(crate) fn probe(cleared: bool) -> Value {
+    let mut found = Map::new();
+    for (name, server) in told::servers() {
+        let ask = || -> std::io::Result<Value> {
+            let mut link = connect(server, cleared)?;
+            let listed = link.request("tools/list", &json!({}))?;
+            let tools: Vec<&Value> = listed["result"]["tools"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|tool| &tool["name"])
+                .collect();
+            let mut said = match listed.get("result") {
+                Some(_) => json!({"tools": tools}),
+                None => json!({"error": listed}),
+            };
+            if tools.iter().any(|tool| **tool == "environment") {
+                let call = json!({"name": "environment", "arguments": {}});
+                let result = link.request("tools/call", &call)?;
+                let text = result["result"]["content"][0]["text"].as_str();
+                said["told"] = serde_json::from_str(text.unwrap_or("null"))?;
+            }
+            Ok(said)
+        };
+        let said = ask().unwrap_or_else(|error| json!({"error": error.to_string()}));
+        found.insert(name, said);
+    }
+    Value::Object(found)
+}
+
+fn connect(server: Told, cleared: bool) -> std::io::Result<Link> {
+    let mut link = match server {
+        Told::Http { url, headers } => Link::Http { url, headers },
+        Told::Command { words, env, cwd } => {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            if cleared {
+                let kept = ["PATH", "HOME"].map(|name| (name, std::env::var_os(name)));
+                command.env_clear();
+                command.envs(
+                    kept.into_iter()
+                        .filter_map(|(name, value)| Some((name, value?))),
+                );
+            }
+            if let Some(cwd) = cwd {
+                command.current_dir(cwd);
+            }
+            let child = command
+                .envs(env)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            Link::Command(Box::new(child))
+        }
     };
     let initialize = json!({
         "protocolVersion": "2025-06-18",
         "capabilities": {},
         "clientInfo": {"name": "fake-agent", "version": "1"},
     });
-    let talk = || -> std::io::Result<Value> {
-        let (_, session) = post(&server, None, &request(1, "initialize", &initialize))?;
-        let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        post(&server, session.as_deref(), &ready)?;
-        let call = json!({"name": tool, "arguments": arguments});
-        Ok(post(
-            &server,
-            session.as_deref(),
-            &request(2, "tools/call", &call),
-        )?
-        .0)
-    };
-    talk().unwrap_or_else(|error| json!({"error": error.to_string()}))
+    link.request("initialize", &initialize)?;
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    link.send(&ready)?;
+    Ok(link)
 }
 
-fn request(id: u32, method: &str, params: &Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
-}
+impl Link {
+    /// Asks; the answer.
+    fn request(&mut self, method: &str, params: &Value) -> std::io::Result<Value> {
+        self.send(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+    }
 
-/// The server that `--mcp-config`, `--settings` or `-c` name.
-fn find() -> Option<Server> {
-    let args: Vec<String> = std::env::args().collect();
-    let mut server = Server {
-        url: String::new(),
-        headers: Vec::new(),
-    };
-    for pair in args.windows(2) {
-        match pair[0].as_str() {
-            "--mcp-config" | "--settings" => {
-                let text = std::fs::read_to_string(&pair[1]).unwrap_or_else(|_| pair[1].clone());
-                let file: Value = serde_json::from_str(&text).ok()?;
-                let entry = file["mcpServers"].as_object()?.values().next()?;
-                let url = entry.get("url").or(entry.get("httpUrl"))?;
-                server.url = expand(url.as_str()?);
-                for (name, value) in entry["headers"].as_object().into_iter().flatten() {
-                    server.headers.push((name.clone(), expand(value.as_str()?)));
-                }
+    /// Sends a message; its answer, if it is a request.
+    fn send(&mut self, message: &Value) -> std::io::Result<Value> {
+        match self {
+            Self::Http { url, headers } => {
+                let (answer, session) = post(url, headers, message)?;
+                headers.extend(session.map(|id| ("Mcp-Session-Id".to_owned(), id)));
+                Ok(answer)
             }
-            "-c" => {
-                let (key, value) = pair[1].split_once('=')?;
-                let value = value.trim_matches('"');
-                match key.rsplit('.').next()? {
-                    "url" => value.clone_into(&mut server.url),
-                    "bearer_token_env_var" => {
-                        let token = format!("Bearer {}", std::env::var(value).ok()?);
-                        server.headers.push(("Authorization".into(), token));
-                    }
-                    _ => {}
+            Self::Command(child) => {
+                let (Some(input), Some(output)) = (&mut child.stdin, &mut child.stdout) else {
+                    return Err(std::io::ErrorKind::BrokenPipe.into());
+                };
+                writeln!(input, "{message}")?;
+                if message["id"].is_null() {
+                    return Ok(Value::Null);
                 }
+                let mut line = String::new();
+                BufReader::with_capacity(1, output).read_line(&mut line)?;
+                Ok(serde_json::from_str(&line)?)
             }
-            _ => {}
         }
     }
-    (!server.url.is_empty()).then_some(server)
 }
 
-/// Replaces every `${VAR}`.
-fn expand(text: &str) -> String {
-    let mut parts = text.split("${");
-    let mut expanded = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once('}').unwrap_or((part, ""));
-        expanded.push_str(&std::env::var(name).unwrap_or_default());
-        expanded.push_str(rest);
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Self::Command(child) = self {
+            drop(child.stdin.take());
+            // It ends with its input; what it says then is its own matter.
+            let _ = child.wait();
+        }
     }
-    expanded
 }
 
-/// Posts a message; the answer, and the MCP session that it belongs to.
+/// Posts a message; the answer, and the MCP session that begins with it.
 fn post(
-    server: &Server,
-    session: Option<&str>,
+    url: &str,
+    headers: &[(String, String)],
     body: &Value,
 ) -> std::io::Result<(Value, Option<String>)> {
-    let (host, path) = server
-        .url
+    let (host, path) = url
         .strip_prefix("http://")
         .and_then(|rest| rest.split_once('/'))
-        .unwrap_or((&server.url, ""));
+        .unwrap_or((url, ""));
     let body = body.to_string();
     // HTTP/1.0, so that the answer ends with the connection.
     let mut head = format!(
@@ -109,24 +161,31 @@ fn post(
          Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
         body.len()
     );
-    let session = session.map(|id| ("Mcp-Session-Id".to_owned(), id.to_owned()));
-    for (name, value) in server.headers.iter().chain(&session) {
+    for (name, value) in headers {
         head.extend([name, ": ", value, "\r\n"]);
     }
     let mut stream = TcpStream::connect(host)?;
     stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let mut stream = BufReader::new(stream);
+    let (mut head, mut body) = (String::new(), String::new());
+    while stream.read_line(&mut head)? > 2 {}
+    let length = head.lines().find_map(|line| {
+        let line = line.to_ascii_lowercase();
+        line.strip_prefix("content-length:")?.trim().parse().ok()
+    });
+    stream
+        .take(length.unwrap_or(u64::MAX))
+        .read_to_string(&mut body)?;
     let id = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("mcp-session-id")
             .then(|| value.trim().to_owned())
     });
-    let json = body.lines().find_map(|line| {
-        let line = line.strip_prefix("data:").unwrap_or(line).trim();
-        serde_json::from_str(line).ok()
-    });
+    let events = || {
+        let mut lines = body.lines().filter_map(|line| line.strip_prefix("data:"));
+        lines.find_map(|line| serde_json::from_str(line).ok())
+    };
+    let json = serde_json::from_str(&body).ok().or_else(events);
     let status = head.lines().next().unwrap_or_default();
     Ok((
         json.unwrap_or_else(|| json!({"status": status, "body": body})),

@@ -11,6 +11,7 @@ use wrapper::paths::Env;
 use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
 use wrapper::types::identity::AgentName;
 use wrapper::types::options::{AgentOptions, Options};
+use wrapper::types::source::{HeaderValue, Recipe, Source};
 
 /// A user: a home with a configuration, a directory they are in, variables.
 struct User {
@@ -91,7 +92,7 @@ impl User {
 }
 
 #[test]
-fn without_a_file_there_are_three_agents() {
+fn without_a_file_there_are_the_agents_that_are_known() {
     let user = User::new();
     let config = user.load();
     assert_eq!(config.hub.host, "127.0.0.1");
@@ -106,7 +107,8 @@ fn without_a_file_there_are_three_agents() {
     assert!(config.hub.autostart && config.warnings.is_empty());
     assert_eq!(config.mcp.server_name.as_str(), "agentchattr");
     let names: Vec<&str> = config.agents().map(AgentName::as_str).collect();
-    assert_eq!(names, ["claude", "codex", "gemini"]);
+    let known = "antigravity claude codebuddy codex copilot gemini kilo kimi opencode qwen";
+    assert_eq!(names.join(" "), known);
     assert_eq!(config.origin("server.port"), Some(&Layer::BuiltIn));
 
     let claude = user.agent("claude");
@@ -348,11 +350,8 @@ max_size_mb = 10
         user.wrong_agent("minimax"),
         "config.toml: agent `minimax`: `type = \"api\"` has no terminal: wrapper cannot launch it"
     );
-    assert_eq!(
-        user.wrong_agent("mycli"),
-        "config.toml: agent `mycli`: `mcp_inject = \"env\"` is not supported by this version: \
-         it has `flag`, `settings_file`, `proxy_flag` and `proxy_file`"
-    );
+    let var = "MYCLI".to_owned();
+    assert_eq!(user.agent("mycli").inject, Some(Inject::Env { var }));
 }
 
 #[test]
@@ -451,12 +450,125 @@ fn mistakes_are_shown_where_they_are() {
     2 | server_name = 'a.b'
       |               ^^^^^
     "#);
-    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = 'npx'").wrong(), @r#"
-    config.toml:1:2: `mcp_servers.docs`: this version cannot carry servers of the configuration yet
+}
+
+#[test]
+fn mistakes_of_servers_are_shown_where_they_are() {
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ntype = 'gti'").wrong(), @r#"
+    config.toml:2:8: unknown value `gti`
       |
-    1 | [mcp_servers.docs]
-      |  ^^^^^^^^^^^
+    2 | type = 'gti'
+      |        ^^^^^
+    hint: known here: local, git, remote
     "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncomand = 'x'").wrong(), @r#"
+    config.toml:2:1: unknown key `comand`
+      |
+    2 | comand = 'x'
+      | ^^^^^^
+    hint: did you mean `command`?
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = ['npx', '-y']").wrong(), @r#"
+    config.toml:2:11: invalid type: sequence, expected a string
+      |
+    2 | command = ['npx', '-y']
+      |           ^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nargs = '-y'").wrong(), @r#"
+    config.toml:2:8: invalid type: string "-y", expected a sequence
+      |
+    2 | args = '-y'
+      |        ^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers]\ndocs = ['npx']").wrong(), @r#"
+    config.toml:2:8: invalid type: sequence, expected a table
+      |
+    2 | docs = ['npx']
+      |        ^^^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.'a.b']\ncommand = 'x'").wrong(), @r#"
+    config.toml:1:14: "a.b" is no server name: it takes 1 to 64 letters, digits, `-` and `_`, and does not start with `-`
+      |
+    1 | [mcp_servers.'a.b']
+      |              ^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { env = 'X' }").wrong(), @r#"
+    config.toml:2:8: this version has no `auth` for servers yet: use `headers`, where a value may be `@env:VAR` or `@file:PATH`
+      |
+    2 | auth = { env = 'X' }
+      |        ^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nsession_context = 'ful'").wrong(), @r#"
+    config.toml:2:19: unknown value `ful`
+      |
+    2 | session_context = 'ful'
+      |                   ^^^^^
+    hint: did you mean `full`?
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ntype = 'git'\nurl = 'x'").wrong(), @r#"
+    config.toml: `mcp_servers.docs.ref`: a git source needs it
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ntype = 'remote'\nurl = 'https://x.dev'\nref = 'v1'").wrong(), @r#"
+    config.toml: `mcp_servers.docs.ref`: a remote server has no such key
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = 'x'\nagents = ['cluade']").wrong(), @r#"
+    config.toml: `mcp_servers.docs.agents[0]`: no agent `cluade`
+    hint: did you mean `claude`? agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
+    "#);
+}
+
+#[test]
+fn servers_of_a_file_start_at_the_file() {
+    let user = User::with(
+        "[mcp_servers.here]\ntype = 'local'\npath = 'src/x'\ncommand = './run'\ncwd = '${MCP_ROOT}/a'\n\
+         [mcp_servers.far]\ntype = 'git'\nurl = '../repo'\nref = 'v1'\ncommand = '${MCP_ROOT}/run'\n\
+         agents = ['claude']\n\
+         [mcp_servers.net]\ntype = 'remote'\nurl = 'https://x.dev'\nheaders = { A = '@file:~/key' }\n",
+    )
+    .file(
+        "home/.config/wrapper/config.local.toml",
+        "[mcp_servers.more]\ncommand = 'evil'",
+    );
+    let config = user.load();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("`mcp_servers` is ignored"));
+    let names = |agent: &str| -> Vec<String> {
+        let agent = agent.parse().expect("a name");
+        let servers = config.servers_for(&agent);
+        servers.map(|spec| spec.name.to_string()).collect()
+    };
+    assert_eq!(names("claude"), ["far", "here", "net"]);
+    assert_eq!(names("codex"), ["here", "net"]);
+    let specs: Vec<_> = (config.servers_for(&"claude".parse().expect("a name")))
+        .map(|spec| spec.recipe.clone())
+        .collect();
+    let dir = user.path("home/.config/wrapper");
+    let Recipe::Command {
+        source, program, ..
+    } = &specs[0]
+    else {
+        panic!("{specs:?}");
+    };
+    assert!(
+        matches!(source, Source::Git(git) if Path::new(git.url.as_str()) == dir.join("../repo"))
+    );
+    assert_eq!(program, "${MCP_ROOT}/run");
+    let Recipe::Command {
+        source,
+        program,
+        cwd,
+        ..
+    } = &specs[1]
+    else {
+        panic!("{specs:?}");
+    };
+    assert_eq!(*source, Source::Local(dir.join("src/x")));
+    assert_eq!(Path::new(program), dir.join("./run"));
+    assert_eq!(cwd.as_deref(), Some("${MCP_ROOT}/a"));
+    let Recipe::Remote { headers, .. } = &specs[2] else {
+        panic!("{specs:?}");
+    };
+    assert_eq!(headers[0].1, HeaderValue::File(user.path("home/key")));
 }
 
 #[test]
@@ -502,11 +614,11 @@ fn an_agent_that_is_none_is_told_with_the_nearest() {
     let user = User::new();
     insta::assert_snapshot!(user.wrong_agent("cluade"), @r#"
     no agent `cluade`
-    hint: did you mean `claude`? agents here: claude, codex, gemini
+    hint: did you mean `claude`? agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
     "#);
     insta::assert_snapshot!(user.wrong_agent("x"), @r#"
     no agent `x`
-    hint: agents here: claude, codex, gemini
+    hint: agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
     "#);
 }
 
@@ -532,26 +644,26 @@ fn help_is_a_pleasure() {
     insta::assert_snapshot!(help, @r#"
     Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
-      wrapper <agent> [options] [-- ARGS…]    run claude, codex or gemini here
+      wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
       wrapper serve                           the chat hub, in the foreground
       wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
       wrapper read [--channel C] [-n N] [-f]  read the chat
       wrapper who                             who is online
+      wrapper config [--origin]               the configuration, and who set what
 
     A launch:
       --label TEXT             the name shown in the chat
       --cwd DIR                where the agent runs
       --restart WHEN           never, on-crash (the default) or always; --no-restart
       --offline                without a hub
+      --trust-project          take the servers of .mcp.json without asking
       --dry-run                show what would be set, written and run; do nothing
     Every verb:
       --config FILE            in place of ~/.config/wrapper/config.toml
-      --port N, --mcp-http-port N, --mcp-sse-port N
-      --data-dir DIR, --upload-dir DIR
+      --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
       --json                   print one JSON document
       -h, --help, -V, --version
-
     What follows `--` goes to the agent untouched.
     "#);
     let (code, help, complaint) = wrapper(&["claude", "--help"]);
@@ -571,6 +683,7 @@ fn help_is_a_pleasure() {
           --restart <WHEN>     When to start the agent again: never, on-crash or always
           --no-restart         The same as --restart never
           --offline            Launch without a hub
+          --trust-project      Accept the servers of the project's `.mcp.json` without asking
           --dry-run            Show what would be set, written and run; do nothing
           --json               Show it as JSON
           --config <FILE>      Read FILE in place of the user's configuration
@@ -618,6 +731,7 @@ fn the_documented_file_may_be_copied_and_every_line_of_it_used() {
         }
         assert_eq!(spec, built_in.agent(name));
     }
+    let (text, servers) = text.split_once("# [mcp_servers.").expect("an example");
     let (server, agent) = text.split_once("# [agents.reviewer]").expect("an example");
     for (table, lines) in [("server", server), ("agents.x", agent)] {
         let examples = lines.lines().filter_map(|line| line.strip_prefix("# "));
@@ -628,4 +742,21 @@ fn the_documented_file_may_be_copied_and_every_line_of_it_used() {
             assert!(loaded.is_ok(), "{line}: {loaded:?}");
         }
     }
+    let tables: Vec<&str> = servers.split("# [mcp_servers.").collect();
+    for table in &tables {
+        let lines = table.lines().enumerate();
+        let lines: Vec<&str> = lines
+            .map(|(n, line)| {
+                if n == 0 {
+                    line
+                } else {
+                    line.trim_start_matches("# ")
+                }
+            })
+            .filter(|line| *line != "#")
+            .collect();
+        let loaded = User::with(&format!("[mcp_servers.{}", lines.join("\n"))).try_load();
+        assert!(loaded.is_ok(), "{table}: {loaded:?}");
+    }
+    assert_eq!(tables.len(), 4);
 }

@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wrapper::config;
-use wrapper::inject::{Applied, InjectPlan, Key, Server, plan, undo_journal};
+use wrapper::inject::{Applied, Format, InjectPlan, Link, PlannedFile, Proxy, plan, undo_journal};
 use wrapper::paths::Env;
-use wrapper::types::agent::AgentSpec;
+use wrapper::types::agent::{AgentSpec, Inject, Transport};
 use wrapper::types::identity::Token;
 use wrapper::types::options::{AgentOptions, Options};
+use wrapper::types::server::{ContextLevel, Kind, Origin, Remote, Server};
 use wrapper::types::upstream::Endpoint;
 
 use crate::support::eventually;
@@ -112,13 +113,36 @@ fn agent(root: &Path, name: &str) -> AgentSpec {
         .expect("an agent")
 }
 
-fn gemini(root: &Path, session: &Path) -> InjectPlan {
-    let server = Server {
+/// A plan that tells `spec`'s agent of the hub.
+fn planned(spec: &AgentSpec, token: &str, session: &Path) -> InjectPlan {
+    let bearer = Token::new(format!("Bearer {token}"));
+    let hub = Server {
         name: "agentchattr".parse().expect("a name"),
-        url: Endpoint::loopback(4711, "/agentchattr/mcp"),
-        key: Key::Env(Token::new("sesame")),
+        origin: Origin::Hub,
+        kind: Kind::Remote(Remote {
+            endpoint: Endpoint::loopback(8200, "/mcp"),
+            transport: Transport::Http,
+            headers: vec![("Authorization".into(), bearer)],
+        }),
+        context: ContextLevel::None,
     };
-    plan(&agent(root, "gemini"), &server, session).expect("a plan")
+    let link = Link {
+        proxy: Some(Proxy {
+            base: "http://127.0.0.1:4711".into(),
+            key: Token::new("sesame"),
+        }),
+        program: Path::new("/bin/wrapper"),
+        context: &[],
+        dir: session,
+        project: None,
+        displaced: None,
+        settings: serde_json::Map::new(),
+    };
+    plan(spec, &[hub], &link).expect("a plan")
+}
+
+fn gemini(root: &Path, session: &Path) -> InjectPlan {
+    planned(&agent(root, "gemini"), "unused", session)
 }
 
 /// No test by itself: what [`User::start_and_kill`] runs.
@@ -141,14 +165,12 @@ fn a_file_is_restored_byte_for_byte() {
         "{ }\n\n",
         r#"{"mcpServers":{}}"#,
         "\t{\"a\":1e5}",
+        "\u{feff}{\r\n\t// mine\r\n\t\"a\": 1, /* and */\r\n}\r\n",
     ] {
         let user = User::with(text);
         fs::set_permissions(user.settings(), fs::Permissions::from_mode(0o640)).expect("set");
         let applied = user.start("a");
-        assert_eq!(
-            user.entry().expect("an entry")["headers"]["Authorization"],
-            "Bearer ${WRAPPER_MCP_KEY}"
-        );
+        assert!(user.text().contains("\"Bearer ${WRAPPER_MCP_KEY}\""));
         assert!(!user.text().contains("sesame"));
         let mode = |path| fs::metadata(path).expect("there").mode() & 0o777;
         assert_eq!(mode(user.settings()), 0o640);
@@ -263,11 +285,8 @@ fn a_file_and_its_directories_are_made_and_go_again() {
 #[test]
 fn what_does_not_parse_is_left_alone() {
     for (text, why) in [
-        (
-            "{\n  // mine\n  \"a\": 1\n}",
-            "key must be a string at line 2",
-        ),
-        ("{\"a\": 1,}", "trailing comma at line 1"),
+        ("{\n  // mine\n  a: 1\n}", "key must be a string at line 3"),
+        ("{\"a\": 1,,}", "key must be a string at line 1"),
         ("[]", "expected an object at line 1"),
         (
             "{\"mcpServers\": null}",
@@ -406,18 +425,194 @@ fn a_journal_is_there_before_the_first_change() {
     assert_eq!(user.text(), SETTINGS);
 }
 
+/// Makes a user's settings impossible to replace.
+type Spoil<'a> = &'a dyn Fn(&User);
+
+/// Servers of one plan, in one file.
+fn several(path: &Path, format: Format, names: &[&str]) -> InjectPlan {
+    let entry = |name: &&str| PlannedFile::Merged {
+        path: path.to_owned(),
+        format,
+        keys: vec!["mcp_servers".into(), (*name).into()],
+        entry: json!({ "url": format!("http://127.0.0.1/{name}"), "env": { "A": "b" } }),
+    };
+    InjectPlan {
+        files: names.iter().map(entry).collect(),
+        ..InjectPlan::default()
+    }
+}
+
+#[test]
+fn several_servers_go_into_one_file_and_out_again() {
+    let names: Vec<String> = (0..10).map(|number| format!("server-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (format, text) in [
+        (Format::Json, "{\n  // mine\n  \"a\": 1\n}\n"),
+        (
+            Format::Toml,
+            "# mine\r\nmodel = \"o\"\r\n\r\n[mcp_servers.mine]\r\nurl = 'x' # y",
+        ),
+    ] {
+        let user = User::with(text);
+        let (a, b) = (user.session("a"), user.session("b"));
+        let of_a = several(&user.settings(), format, &names);
+        of_a.check().expect(text);
+        assert_eq!(user.text(), text, "nothing is written yet");
+        let of_a = of_a.apply(&a).expect(text);
+        let with_a = user.text();
+        assert!(names.iter().all(|name| with_a.contains(name)));
+        // Another session has two of them, and one of its own.
+        let of_b = several(&user.settings(), format, &["server-3", "b", "server-9"]);
+        let of_b = of_b.apply(&b).expect(text);
+        drop(of_a);
+        let with_b = user.text();
+        for (name, there) in [("server-3", true), ("/b\"", true), ("server-4", false)] {
+            assert_eq!(with_b.contains(name), there, "{name}: {with_b}");
+        }
+        user.write(&with_b.replace("mine", "yours"));
+        drop(of_b);
+        assert_eq!(user.text(), text.replace("mine", "yours"));
+    }
+}
+
+#[test]
+fn two_ways_to_one_file_are_one_file() {
+    let user = User::with(SETTINGS);
+    let link = user.path("link.json");
+    symlink(user.settings(), &link).expect("linked");
+    let mut plan = several(&user.settings(), Format::Json, &["one"]);
+    plan.files
+        .extend(several(&link, Format::Json, &["two"]).files);
+    let applied = plan.apply(&user.session("a")).expect("applied");
+    let servers = &user.json()["mcp_servers"];
+    assert!(servers["one"].is_object() && servers["two"].is_object());
+    drop(applied);
+    assert_eq!(user.text(), SETTINGS);
+}
+
+#[test]
+fn sessions_with_entries_of_their_own_do_not_disturb_each_other() {
+    let text = "[mcp_servers.one]\nurl = 'mine' # the user's\n";
+    for first_goes_first in [true, false] {
+        let user = User::with(text);
+        let start = |id: &str| {
+            let mut plan = several(&user.settings(), Format::Toml, &["one"]);
+            let PlannedFile::Merged { entry, .. } = &mut plan.files[0] else {
+                unreachable!("it is merged");
+            };
+            entry["url"] = id.into();
+            plan.apply(&user.session(id)).expect("applied")
+        };
+        let (a, b) = (start("a"), start("b"));
+        assert!(user.text().contains("\"b\""));
+        let (first, last, stays) = if first_goes_first {
+            (a, b, "\"b\"")
+        } else {
+            (b, a, "\"a\"")
+        };
+        drop(first);
+        assert!(user.text().contains(stays), "{}", user.text());
+        drop(last);
+        assert_eq!(user.text(), text);
+    }
+}
+
+#[test]
+fn what_cannot_be_replaced_is_refused_before_anything_is_done() {
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let cases: [(Spoil, &str); 8] = [
+        (
+            &|user| mode(&user.settings(), 0o444),
+            "it is read-only: `chmod u+w` lets it be merged",
+        ),
+        (
+            &|user| mode(&user.path("home/.gemini"), 0o555),
+            "/home/.gemini is not writable",
+        ),
+        (
+            &|user| {
+                fs::remove_dir_all(user.path("home/.gemini")).expect("removed");
+                mode(&user.path("home"), 0o555);
+            },
+            "/home is not writable",
+        ),
+        (
+            &|user| {
+                fs::remove_dir_all(user.path("home/.gemini")).expect("removed");
+                fs::write(user.path("home/.gemini"), "").expect("written");
+            },
+            "Not a directory (os error 20)",
+        ),
+        (
+            &|user| {
+                fs::remove_file(user.settings()).expect("removed");
+                fs::create_dir(user.settings()).expect("made");
+            },
+            "it is not a file",
+        ),
+        (
+            &|user| {
+                fs::remove_file(user.settings()).expect("removed");
+                let mode = nix::sys::stat::Mode::S_IRWXU;
+                nix::unistd::mkfifo(&user.settings(), mode).expect("made");
+            },
+            "it is not a file",
+        ),
+        (
+            &|user| fs::write(user.settings(), b"{\n\xff}").expect("written"),
+            "it is not UTF-8 at line 2",
+        ),
+        (
+            &|user| {
+                fs::remove_file(user.settings()).expect("removed");
+                symlink("nowhere", user.settings()).expect("linked");
+            },
+            "it is a link to nowhere",
+        ),
+    ];
+    for (spoil, why) in cases {
+        let user = User::with(SETTINGS);
+        spoil(&user);
+        let session = user.session("a");
+        let plan = gemini(user.dir.path(), &session);
+        let error = plan.check().expect_err(why).to_string();
+        assert!(error.starts_with("cannot merge "), "{error}");
+        assert!(
+            error.ends_with(&format!("{why}: the file was left as it was")),
+            "{error}"
+        );
+        assert_eq!(plan.apply(&session).expect_err(why).to_string(), error);
+        assert_eq!(fs::read_dir(&session).expect("listed").count(), 0);
+        // So that it can be removed.
+        for dir in ["home", "home/.gemini"] {
+            let path = user.path(dir);
+            if path.is_dir() {
+                mode(&path, 0o755);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_puts_back_what_it_unwinds() {
+    let user = User::with(SETTINGS);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _applied = user.start("a");
+        assert!(user.entry().is_none(), "the entry is there");
+    }));
+    assert!(ended.is_err());
+    assert_eq!(user.text(), SETTINGS);
+}
+
 #[test]
 fn files_of_ours_are_private_and_go() {
     let user = User::new();
     let session = user.session("a");
-    let server = |token: &str| Server {
-        name: "agentchattr".parse().expect("a name"),
-        url: Endpoint::loopback(8200, "/mcp"),
-        key: Key::Literal(Token::new(token)),
-    };
     let mut spec = agent(user.dir.path(), "claude");
-    spec.inject = Some(wrapper::types::agent::Inject::Flag { flag: "-m".into() });
-    let planned = |token| plan(&spec, &server(token), &session).expect("a plan");
+    spec.inject = Some(Inject::Flag { flag: "-m".into() });
+    let planned = |token| planned(&spec, token, &session);
     let applied = planned("one").apply(&session).expect("applied");
     let file = session.join("mcp.json");
     assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600);

@@ -297,7 +297,7 @@ async fn a_crash_is_restarted_under_the_same_name() {
 async fn what_cannot_run_says_why_and_leaves_nothing() {
     let world = World::with_hub();
     fs::write(world.path("plain"), "no program").expect("written");
-    fs::write(world.path("project/commented.json"), "{} // mine\n").expect("written");
+    fs::write(world.path("project/broken.json"), "{} mine\n").expect("written");
     let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = stranger
         .local_addr()
@@ -345,7 +345,7 @@ async fn what_cannot_run_says_why_and_leaves_nothing() {
             "telepathy",
         ),
         (
-            agent("mcp_inject = \"settings_file\"\nmcp_settings_path = \"commented.json\"\n"),
+            agent("mcp_inject = \"settings_file\"\nmcp_settings_path = \"broken.json\"\n"),
             vec!["fake"],
             125,
             "the file was left as it was",

@@ -3,13 +3,20 @@
 
 mod support;
 
+mod agents; // every built-in agent finds every server
+mod bridge; // an agent that speaks stdio, and its session's servers
 mod config; // what a configuration may say, and how a wrong one is told
+mod control; // what a session says on its socket, and to whom
 mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod prompt; // a mention becomes a prompt, safely
 mod proxy; // a tool call through the proxy
+mod remote; // servers that are not the hub: TLS, SSE, credentials, context
 mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
+mod servers; // a project's servers, and whether they are trusted
+mod sources; // servers of the configuration, fetched
 mod terminal; // the user's terminal, byte for byte
+mod tls; // servers over TLS, and whom they are trusted by

@@ -89,7 +89,7 @@ async fn secrets_stay_where_they_belong() {
 }
 
 /// Every file below a directory.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -99,8 +99,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         .flat_map(|path| {
             if path.is_dir() {
                 files(&path)
-            } else {
+            } else if path.is_file() {
                 vec![path]
+            } else {
+                // A socket keeps nothing.
+                Vec::new()
             }
         })
         .collect()

@@ -1,9 +1,12 @@
 //! What tests stand on.
 
+pub(crate) mod desk; // a session's socket and proxy without an agent
 pub(crate) mod hub; // a hub of its own, and its callers
+pub(crate) mod mcp; // an MCP server that does all that the protocol allows
 pub(crate) mod pty; // a terminal around a program
-pub(crate) mod upstream;
-pub(crate) mod world; // a user's machine in a directory // an MCP server that misbehaves
+pub(crate) mod rig; // a proxy in front of an upstream
+pub(crate) mod upstream; // an MCP server that misbehaves
+pub(crate) mod world; // a user's machine in a directory
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const STALE: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
@@ -25,7 +26,6 @@ pub(crate) enum Refusal {
 }
 
 /// What the upstream is told, and what it has seen.
-#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) token: Mutex<String>,
     pub(crate) refusal: Mutex<Refusal>,
@@ -42,10 +42,17 @@ pub(crate) struct State {
     pub(crate) open: watch::Sender<usize>,
     /// Bytes of bodies sent (`big`) or received.
     pub(crate) bytes: AtomicUsize,
+    /// What every request is answered with, whatever it is.
+    pub(crate) always: Mutex<Option<String>>,
+    /// The chunks in which the stream at `/sse` begins.
+    pub(crate) opening: Mutex<Vec<String>>,
+    /// What was posted to `/messages`, on its way to such streams.
+    posted: broadcast::Sender<Value>,
+    /// None: no TLS.
+    tls: Option<TlsAcceptor>,
 }
 
 /// A running upstream; it ends, with its connections, when it is dropped.
-#[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) port: u16,
     pub(crate) state: Arc<State>,
@@ -53,7 +60,6 @@ pub(crate) struct Upstream {
 }
 
 /// An upstream that is down. It keeps its port, so that nobody else gets it.
-#[derive(Debug)]
 pub(crate) struct Dead {
     port: TcpSocket,
     state: Arc<State>,
@@ -74,6 +80,10 @@ impl Dead {
     }
 }
 
+/// A connection, with TLS or without.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
 fn bound(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_reuseaddr(true).expect("an option");
@@ -84,6 +94,15 @@ fn bound(port: u16) -> TcpSocket {
 
 impl Upstream {
     pub(crate) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// One that speaks TLS alone.
+    pub(crate) fn start_tls(tls: TlsAcceptor) -> Self {
+        Self::start_with(Some(tls))
+    }
+
+    fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let state = State {
             token: Mutex::new("token-1".into()),
             refusal: Mutex::new(Refusal::Json),
@@ -94,6 +113,10 @@ impl Upstream {
             refused: watch::Sender::new(0),
             open: watch::Sender::new(0),
             bytes: AtomicUsize::new(0),
+            always: Mutex::default(),
+            opening: Mutex::default(),
+            posted: broadcast::Sender::new(16),
+            tls,
         };
         let (port, state) = (bound(0), Arc::new(state));
         Dead { port, state }.revive()
@@ -145,8 +168,18 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
                 let state = Arc::clone(&state);
                 tasks.spawn(async move {
                     let _opened = opened;
-                    // A client that leaves is no failure of ours.
-                    let _ = converse(io, &state).await;
+                    // A client that leaves, or trusts nobody, is no failure of ours.
+                    let _ = match &state.tls {
+                        None => converse(io, &state).await,
+                        Some(tls) => match tls.accept(io).await {
+                            // One that speaks no HTTP/2 has to say so.
+                            Ok(io) if io.get_ref().1.alpn_protocol() == Some(b"http/1.1") => {
+                                converse(io, &state).await
+                            }
+                            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+                            Err(error) => Err(error),
+                        },
+                    };
                 });
             }
         }
@@ -172,7 +205,7 @@ impl Drop for Open {
     }
 }
 
-async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
+async fn converse(mut io: impl Io, state: &State) -> io::Result<()> {
     let mut buf = Vec::new();
     loop {
         let Some(end) = memchr::memmem::find(&buf, b"\r\n\r\n") else {
@@ -186,11 +219,12 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
         state.heads.lock().expect("no panic").push(head.clone());
         let body = body(&mut io, &mut buf, &head, state).await?;
         respond(&mut io, &head, &body, state).await?;
+        io.flush().await?;
     }
 }
 
 async fn body(
-    io: &mut TcpStream,
+    io: &mut impl Io,
     buf: &mut Vec<u8>,
     head: &str,
     state: &State,
@@ -232,7 +266,22 @@ async fn body(
     }
 }
 
-async fn respond(io: &mut TcpStream, head: &str, body: &[u8], state: &State) -> io::Result<()> {
+async fn respond(io: &mut impl Io, head: &str, body: &[u8], state: &State) -> io::Result<()> {
+    let always = state.always.lock().expect("no panic").clone();
+    if let Some(answer) = always {
+        return io.write_all(answer.as_bytes()).await;
+    }
+    if head.starts_with("GET /sse") {
+        return stream(io, state).await;
+    }
+    if head.starts_with("POST /messages") {
+        let message = serde_json::from_slice(body).expect("JSON");
+        // The stream may have ended.
+        let _ = state.posted.send(message);
+        return io
+            .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 8\r\n\r\nAccepted")
+            .await;
+    }
     if head.starts_with("GET") {
         return events(io, state, "GET").await;
     }
@@ -276,7 +325,7 @@ async fn respond(io: &mut TcpStream, head: &str, body: &[u8], state: &State) -> 
     io.write_all(&json_answer(&answer)).await
 }
 
-async fn refuse(io: &mut TcpStream, message: &Value, state: &State) -> io::Result<()> {
+async fn refuse(io: &mut impl Io, message: &Value, state: &State) -> io::Result<()> {
     let answer = text_result(&message["id"], STALE);
     let refusal = *state.refusal.lock().expect("no panic");
     let bytes = match refusal {
@@ -294,7 +343,7 @@ async fn refuse(io: &mut TcpStream, message: &Value, state: &State) -> io::Resul
     Ok(())
 }
 
-async fn call(io: &mut TcpStream, message: &Value, state: &State) -> io::Result<()> {
+async fn call(io: &mut impl Io, message: &Value, state: &State) -> io::Result<()> {
     let params = &message["params"];
     state.calls.lock().expect("no panic").push(params.clone());
     match params["name"].as_str().unwrap_or("") {
@@ -329,7 +378,7 @@ const EVENTS_HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// Three events, one for each permit.
-async fn events(io: &mut TcpStream, state: &State, name: &str) -> io::Result<()> {
+async fn events(io: &mut impl Io, state: &State, name: &str) -> io::Result<()> {
     io.write_all(EVENTS_HEAD.as_bytes()).await?;
     for i in 1..=3 {
         tokio::select! {
@@ -341,6 +390,27 @@ async fn events(io: &mut TcpStream, state: &State, name: &str) -> io::Result<()>
             .await?;
     }
     io.write_all(b"0\r\n\r\n").await
+}
+
+/// The stream of the SSE transport: how it opens, then what is posted.
+async fn stream(io: &mut impl Io, state: &State) -> io::Result<()> {
+    let mut posted = state.posted.subscribe();
+    let mut chunks = state.opening.lock().expect("no panic").clone();
+    io.write_all(EVENTS_HEAD.as_bytes()).await?;
+    loop {
+        for chunk in chunks.drain(..) {
+            io.write_all(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes())
+                .await?;
+            io.flush().await?;
+        }
+        tokio::select! {
+            message = posted.recv() => {
+                let message = message.map_err(io::Error::other)?;
+                chunks.push(format!("event: message\ndata: {message}\n\n"));
+            }
+            read = io.read_u8() => return read.map(|_| ()),
+        }
+    }
 }
 
 fn text_result(id: &Value, text: &str) -> Value {

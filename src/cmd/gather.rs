@@ -1,0 +1,208 @@
+//! What a launch knows of servers besides the hub, before anything is touched.
+
+use std::fs::{self, OpenOptions};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde_json::{Map, Value};
+
+use super::program::environment;
+use super::setting::Setting;
+use crate::cli::Run;
+use crate::inject;
+use crate::paths;
+use crate::report::{self, Failure};
+use crate::servers::project::{self, Project};
+use crate::servers::source;
+use crate::servers::trust::{self, Answer, Trust};
+use crate::types::agent::{AgentSpec, Dialect, Inject};
+use crate::types::exit::Exit;
+use crate::types::server::Server;
+
+/// The servers that the project and the configuration want the agent to have.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) servers: Vec<Server>,
+    /// The project's file, unless the agent is to be left alone with it.
+    pub(super) project: Option<inject::Project>,
+    /// The user's own servers, if being told of ours would displace them.
+    pub(super) displaced: Option<PathBuf>,
+    /// What the user has in the place that the agent's settings go to.
+    pub(super) settings: Map<String, Value>,
+}
+
+/// Finds the servers, fetches what is missing, and asks what has to be asked;
+/// for `--dry-run` it does neither.
+pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<Told, Failure> {
+    let mut told = Told {
+        displaced: displaced(setting, spec),
+        settings: own_settings(setting, spec).map_err(failed)?,
+        ..Told::default()
+    };
+    let state = paths::state(&setting.env);
+    let env = environment(spec, &setting.env);
+    let wanted = setting.config.servers_for(&spec.name);
+    let ready = if args.dry_run {
+        source::rehearse(wanted, &env, &state)
+    } else {
+        source::prepare(wanted, &env, &state)
+    };
+    let ready = ready.map_err(|failures| failed(failures.into()))?;
+    ready.warnings.iter().for_each(report::warning);
+    told.servers = ready.servers;
+    if spec.merge_project {
+        let own = &setting.config.mcp.server_name;
+        let found = project::read(&spec.cwd, own, &env)
+            .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
+        if let Some(found) = found {
+            told.add(found, spec, &state, args)?;
+        }
+    }
+    Ok(told)
+}
+
+impl Told {
+    /// Adds the project's servers if the user trusts them.
+    fn add(
+        &mut self,
+        found: Project,
+        spec: &AgentSpec,
+        state: &Path,
+        args: &Run,
+    ) -> Result<(), Failure> {
+        let file = found.path.display().to_string();
+        if spec.inject.is_none() {
+            report::note(format_args!(
+                "`{}` has no `mcp_inject`: the servers of {file} are left out",
+                spec.name
+            ));
+            return Ok(());
+        }
+        let trusted =
+            found.entries.is_empty() || is_trusted(&found, spec, state, args).map_err(failed)?;
+        let wanted = found.entries.iter().map(|entry| entry.name.to_string());
+        let wanted: Vec<String> = wanted.collect();
+        if !settles_itself(spec, args) {
+            self.project = Some(inject::Project {
+                names: found.names.clone(),
+                wanted: if trusted { wanted } else { Vec::new() },
+            });
+        }
+        if !trusted {
+            return Ok(());
+        }
+        let usable = found
+            .usable(inject::reads_project(spec.dialect))
+            .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
+        usable.warnings.iter().for_each(report::warning);
+        for server in usable.servers {
+            if self.servers.iter().any(|other| other.name == server.name) {
+                report::warning(format_args!(
+                    "the server `{}` of {file} is left out: your configuration has one of that name",
+                    server.name
+                ));
+            } else {
+                self.servers.push(server);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if the user's own arguments take the place of ours, by which claude
+/// learns what the user said of the project's servers: it asks by itself then.
+fn settles_itself(spec: &AgentSpec, args: &Run) -> bool {
+    let mut words = args.args.iter().map(|arg| arg.as_encoded_bytes());
+    matches!(spec.dialect, Dialect::Claude | Dialect::Codebuddy)
+        && words.any(|word| word == b"--settings" || word.starts_with(b"--settings="))
+}
+
+/// What the user says of the project's servers, said before, or says now.
+fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> anyhow::Result<bool> {
+    let file = found.path.display();
+    if args.trust_project {
+        return Ok(true);
+    }
+    let trust = Trust::new(state);
+    let remembered = trust
+        .remembered(&spec.cwd, &found.digest)
+        .unwrap_or_else(|error| {
+            report::warning(format_args!(
+                "{error:#}: what you said of servers is not known"
+            ));
+            None
+        });
+    let terminal = || OpenOptions::new().read(true).write(true).open("/dev/tty");
+    match (remembered, args.dry_run) {
+        (Some(Answer::Yes), _) => return Ok(true),
+        (Some(Answer::No), _) => {
+            report::note(format_args!(
+                "the servers of {file} are left out, as you said: `--trust-project` takes them"
+            ));
+            return Ok(false);
+        }
+        (None, true) => {}
+        (None, false) => {
+            if let Ok(terminal) = terminal() {
+                let answer = trust::ask(found, BufReader::new(&terminal), &terminal)
+                    .context("cannot ask about the project's servers")?;
+                if let Some(answer) = answer {
+                    trust.remember(&spec.cwd, &found.digest, answer)?;
+                }
+                return Ok(answer == Some(Answer::Yes));
+            }
+        }
+    }
+    report::note(format_args!(
+        "the servers of {file} are left out, as nobody has said yes to them: \
+         `--trust-project` takes them"
+    ));
+    Ok(false)
+}
+
+/// Kimi's own file of servers, if there is one: named by `--mcp-config-file`,
+/// ours would be all that it reads.
+fn displaced(setting: &Setting, spec: &AgentSpec) -> Option<PathBuf> {
+    if spec.dialect != Dialect::Kimi {
+        return None;
+    }
+    let env = environment(spec, &setting.env);
+    let own = match paths::var(&env, "KIMI_SHARE_DIR") {
+        Some(dir) => spec.cwd.join(dir),
+        None => paths::home(&env).join(".kimi"),
+    };
+    Some(own.join("mcp.json")).filter(|file| file.is_file())
+}
+
+/// The settings that the user has where ours go: in the variable, or in the
+/// file that the variable names.
+fn own_settings(setting: &Setting, spec: &AgentSpec) -> anyhow::Result<Map<String, Value>> {
+    let (var, in_file) = match &spec.inject {
+        Some(Inject::Env { var }) => (var, true),
+        Some(Inject::EnvContent { var }) => (var, false),
+        _ => return Ok(Map::new()),
+    };
+    let env = environment(spec, &setting.env);
+    let Some(value) = paths::var(&env, var) else {
+        return Ok(Map::new());
+    };
+    let read = || -> anyhow::Result<Value> {
+        let text = if in_file {
+            fs::read_to_string(spec.cwd.join(value))?
+        } else {
+            value.to_str().map(str::to_owned).context("it is no text")?
+        };
+        Ok(serde_json::from_str(&text)?)
+    };
+    match read().with_context(|| format!("cannot add our servers to the settings in `{var}`"))? {
+        Value::Object(settings) => Ok(settings),
+        _ => Err(anyhow!(
+            "cannot add our servers to the settings in `{var}`: it is no JSON object"
+        )),
+    }
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
+}

@@ -1,0 +1,107 @@
+//! The agent's program, and the environment that it has.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::setting::Setting;
+use crate::paths::{self, Env};
+use crate::report::Failure;
+use crate::terminal::pty::SpawnError;
+use crate::types::agent::AgentSpec;
+use crate::types::exit::Exit;
+
+/// The agent's program, looked up on the `PATH` that the agent will have; and
+/// the check that its directory exists.
+pub(super) fn find(spec: &AgentSpec, setting: &Setting) -> Result<PathBuf, Failure> {
+    if !spec.cwd.is_dir() {
+        return Err(Failure::new(
+            Exit::Failed,
+            anyhow!(
+                "cannot start `{}` in {}: no such directory",
+                spec.name,
+                spec.cwd.display()
+            ),
+        )
+        .hint("set `--cwd`, or `cwd` of the agent in config.toml"));
+    }
+    let env = environment(spec, &setting.env);
+    let hint = format!(
+        "install it, or set `command` under `[agents.{}]` in config.toml",
+        spec.name
+    );
+    lookup(&spec.command, paths::var(&env, "PATH"), &spec.cwd).map_err(|(exit, why)| {
+        Failure::new(
+            exit,
+            anyhow!("cannot start `{}`: {why}", spec.command.display()),
+        )
+        .hint(hint)
+    })
+}
+
+/// A command by its path, or the first executable file of its name on `path`.
+fn lookup(
+    command: &Path,
+    path: Option<&OsString>,
+    cwd: &Path,
+) -> Result<PathBuf, (Exit, &'static str)> {
+    let candidates: Vec<PathBuf> = if command.components().count() > 1 {
+        vec![cwd.join(command)]
+    } else {
+        let path = path.map_or(
+            OsStr::new("/usr/local/bin:/usr/bin:/bin"),
+            OsString::as_os_str,
+        );
+        std::env::split_paths(path)
+            .map(|dir| cwd.join(dir).join(command))
+            .collect()
+    };
+    let mut found = Err((
+        Exit::NotFound,
+        if candidates.len() > 1 {
+            "not found on PATH"
+        } else {
+            "not found"
+        },
+    ));
+    for candidate in candidates {
+        match candidate.metadata() {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {
+                return Ok(candidate);
+            }
+            Ok(_) => found = Err((Exit::CannotRun, "it is no executable file")),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                found = Err((Exit::CannotRun, "permission denied"));
+            }
+            // Not here: perhaps in the next directory.
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// The caller's environment with what the configuration takes and sets.
+pub(super) fn environment(spec: &AgentSpec, env: &Env) -> Env {
+    let mut env = env.clone();
+    for name in &spec.strip_env {
+        env.remove(OsStr::new(name));
+    }
+    env.extend(
+        spec.env
+            .iter()
+            .map(|(key, value)| (key.into(), value.into())),
+    );
+    env
+}
+
+pub(super) fn spawn_failure(error: SpawnError) -> Failure {
+    let exit = match &error {
+        SpawnError::NotFound(_) => Exit::NotFound,
+        SpawnError::CannotRun(..) => Exit::CannotRun,
+        SpawnError::NoDirectory(_) | SpawnError::Terminal(_) => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}

@@ -1,0 +1,141 @@
+//! Asks a session by its control socket: one request a connection.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::protocol::{Failed, Reach, Refusal};
+use super::socket;
+use crate::types::identity::ServerName;
+
+/// How long a session may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// A session at its socket. Nothing is open between requests.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a session did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens there.
+    #[error("the session at {} has ended", .socket.display())]
+    Ended { socket: PathBuf },
+    #[error("the session at {} does not answer: {why}", .socket.display())]
+    Silent { socket: PathBuf, why: String },
+    /// It has no such thing.
+    #[error("{reason}")]
+    Unknown { reason: String },
+    #[error("the session refuses: {reason} (status {status})")]
+    Refused { status: u16, reason: String },
+}
+
+impl Client {
+    /// A client of the session whose socket is there.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// How to reach a server of the session.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: it has no such server.
+    pub async fn reach(&self, server: &ServerName) -> Result<Reach, Error> {
+        let path = format!("/v1/bridge/{}", server.segment());
+        let body = self.post(&path, &()).await?;
+        self.read(&body)
+    }
+
+    /// Tells the session that a server's command did not start.
+    ///
+    /// # Errors
+    /// If it does not take it.
+    pub async fn failed(&self, server: &ServerName, reason: &str) -> Result<(), Error> {
+        let path = format!("/v1/bridge/{}/failed", server.segment());
+        let reason = reason.to_owned();
+        self.post(&path, &Failed { reason }).await?;
+        Ok(())
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| self.silent(&error))?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, "wrapper")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.silent(&error))?;
+        let (status, body) = match timeout(PATIENCE, self.exchange(request)).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.silent(&"it takes too long")),
+        };
+        if status.is_success() {
+            return Ok(body);
+        }
+        let reason = self.read::<Refusal>(&body)?.error;
+        Err(match status {
+            StatusCode::NOT_FOUND => Error::Unknown { reason },
+            _ => Error::Refused {
+                status: status.as_u16(),
+                reason,
+            },
+        })
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
+        let io = self.connect().await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Ended {
+                socket: self.socket.clone(),
+            },
+            _ => self.silent(&error),
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io))
+            .await
+            .map_err(|error| self.silent(&error))?;
+        // The connection moves only while it is polled, and ends with its sender.
+        let exchange = async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect();
+            Ok((status, body.await?.to_bytes()))
+        };
+        let (answer, _ended) = tokio::join!(exchange, connection);
+        answer.map_err(|error: Box<dyn std::error::Error + Send + Sync>| self.silent(&error))
+    }
+
+    async fn connect(&self) -> io::Result<UnixStream> {
+        let way = socket::way(&self.socket)?;
+        UnixStream::connect(&way.path).await
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body)
+            .map_err(|_| self.silent(&"it speaks in the words of another version"))
+    }
+
+    fn silent(&self, why: &impl ToString) -> Error {
+        Error::Silent {
+            socket: self.socket.clone(),
+            why: why.to_string(),
+        }
+    }
+}

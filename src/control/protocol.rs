@@ -1,0 +1,94 @@
+//! What is said on the control socket. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::identity::{AgentName, SessionId, Token};
+
+/// `GET /v1/session`: who is there. Nothing in it is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    /// The instance's name at this moment.
+    pub name: String,
+    pub agent: AgentName,
+    /// The session's title.
+    pub label: String,
+    /// The session's own process, not the agent's.
+    pub pid: u32,
+    /// Where the agent runs.
+    pub cwd: String,
+}
+
+/// `POST /v1/bridge/{server}`: how to reach a server of the session. For
+/// `wrapper bridge`, of the same version as the session, and for nobody else:
+/// no part of the public contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Reach {
+    /// By the session's proxy.
+    Remote { url: String, key: Token },
+    /// By running its command.
+    Local(Local),
+}
+
+/// A server that is a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    /// On `PATH`, or a path.
+    pub command: String,
+    pub args: Vec<String>,
+    /// Set besides what the agent's own environment has: the server's
+    /// variables, and the session's, which count where both have one.
+    pub env: BTreeMap<String, Token>,
+    /// None: where the agent starts it.
+    pub cwd: Option<String>,
+    /// The command may hold a credential: it is not shown.
+    pub private: bool,
+}
+
+/// `POST /v1/bridge/{server}/failed`: the command did not start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    pub reason: String,
+}
+
+/// The body of every answer that is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_to_a_server_keeps_its_spelling() {
+        let local = Local {
+            command: "node".into(),
+            args: vec!["a b".into()],
+            env: [("A".to_owned(), Token::new("1"))].into(),
+            cwd: None,
+            private: false,
+        };
+        for (reach, text) in [
+            (
+                Reach::Remote {
+                    url: "http://127.0.0.1:9/x/mcp".into(),
+                    key: Token::new("k"),
+                },
+                r#"{"type":"remote","url":"http://127.0.0.1:9/x/mcp","key":"k"}"#,
+            ),
+            (
+                Reach::Local(local),
+                r#"{"type":"local","command":"node","args":["a b"],"env":{"A":"1"},"cwd":null,"private":false}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&reach).expect("json"), text);
+            assert_eq!(serde_json::from_str::<Reach>(text).expect("read"), reach);
+            assert!(!format!("{reach:?}").contains("\"k\""), "a key shows");
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Plans as tables: what each mode gives.
+
+mod agents;
+
+use serde_json::{Map, json};
+
+use super::*;
+use crate::inject::{Project, Proxy};
+use crate::types::agent::{Pacing, Restart, Transport};
+use crate::types::server::{Command, ContextLevel, HUB_TOOLS, Remote};
+
+fn spec(name: &str, inject: Inject) -> AgentSpec {
+    AgentSpec {
+        name: name.parse().expect(name),
+        command: name.into(),
+        args: Vec::new(),
+        cwd: "/src".into(),
+        label: None,
+        color: None,
+        env: BTreeMap::new(),
+        strip_env: Vec::new(),
+        inject: Some(inject),
+        dialect: Dialect::of(name),
+        transport: Transport::Http,
+        http_key: None,
+        merge_project: true,
+        approve_tools: false,
+        restart: Restart::Never,
+        resume_args: Vec::new(),
+        session_env_prefix: Vec::new(),
+        pacing: Pacing::default(),
+    }
+}
+
+fn remote(name: &str, origin: Origin, url: &str, secret: &str) -> Server {
+    let header = ("Authorization".to_owned(), Token::new(secret));
+    Server {
+        name: name.parse().expect(name),
+        origin,
+        kind: Kind::Remote(Remote {
+            endpoint: url.parse().expect(url),
+            transport: Transport::Http,
+            headers: if secret.is_empty() {
+                Vec::new()
+            } else {
+                vec![header]
+            },
+        }),
+        context: ContextLevel::Id,
+    }
+}
+
+fn hub() -> Server {
+    remote(
+        "chat",
+        Origin::Hub,
+        "http://127.0.0.1:8200/mcp",
+        "Bearer hub-secret",
+    )
+}
+
+fn docs() -> Server {
+    remote(
+        "docs",
+        Origin::Config,
+        "https://docs.example/mcp?k=v",
+        "docs-secret",
+    )
+}
+
+fn command(name: &str, env: &[(&str, &str)]) -> Server {
+    Server {
+        name: name.parse().expect(name),
+        origin: Origin::Config,
+        kind: Kind::Command(Command {
+            program: "node".into(),
+            args: vec!["a b.js".into()],
+            env: env
+                .iter()
+                .map(|(key, value)| ((*key).into(), Token::new(*value)))
+                .collect(),
+            cwd: None,
+            is_private: false,
+        }),
+        context: ContextLevel::Id,
+    }
+}
+
+fn context() -> Vec<(String, String)> {
+    vec![("WRAPPER_SESSION_ID".into(), "7".into())]
+}
+
+fn planned(spec: &AgentSpec, servers: &[Server]) -> Result<InjectPlan, Unable> {
+    let context = context();
+    let link = Link {
+        proxy: Some(Proxy {
+            base: "http://127.0.0.1:4711".into(),
+            key: Token::new("key-secret"),
+        }),
+        program: Path::new("/bin/wrapper"),
+        context: &context,
+        dir: Path::new("/run/my session"),
+        project: None,
+        displaced: None,
+        settings: Map::new(),
+    };
+    plan(spec, servers, &link)
+}
+
+/// A plan with its secrets, as JSON: arguments, variables, documents.
+fn exposed(plan: &InjectPlan) -> Value {
+    let args: Vec<_> = plan.args.iter().filter_map(|arg| arg.to_str()).collect();
+    let env: BTreeMap<_, _> = plan
+        .env
+        .iter()
+        .map(|(key, value)| (key, value.expose()))
+        .collect();
+    let files: Vec<Value> = plan
+        .files
+        .iter()
+        .map(|file| match file {
+            PlannedFile::Owned { body, .. } => {
+                serde_json::from_str(body.expose()).expect("a document")
+            }
+            PlannedFile::Merged {
+                path, keys, entry, ..
+            } => {
+                json!({ "path": path, "keys": keys, "entry": entry })
+            }
+        })
+        .collect();
+    json!({ "args": args, "env": env, "files": files })
+}
+
+fn shown(spec: &AgentSpec, servers: &[Server]) -> Value {
+    let plan = planned(spec, servers).expect("a plan");
+    let json = serde_json::to_string(&plan).expect("JSON");
+    for shown in [&plan.to_string(), &json, &format!("{plan:?}{plan:#?}")] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    exposed(&plan)
+}
+
+fn flag() -> String {
+    "--mcp".into()
+}
+
+fn variables() -> Value {
+    json!({ "WRAPPER_MCP_KEY": "key-secret", "WRAPPER_MCP_URL": "http://127.0.0.1:4711" })
+}
+
+fn with_variable(name: &str, value: &str) -> Value {
+    let mut variables = variables();
+    variables[name] = value.into();
+    variables
+}
+
+const FILE: &str = "/run/my session/mcp.json";
+
+#[test]
+fn each_mode_has_its_plan() {
+    let chat = |key: &str| {
+        json!({ "type": "http", "url": "http://127.0.0.1:4711/chat/mcp",
+                "headers": { "Authorization": format!("Bearer {key}") } })
+    };
+    let tool = json!({ "type": "stdio", "command": "node", "args": ["a b.js"],
+                       "env": { "WRAPPER_SESSION_ID": "7" } });
+    let bridged = |name: &str| {
+        json!({ "type": "stdio", "command": "/bin/wrapper", "args": ["bridge", name],
+                "env": { "WRAPPER_SESSION_ID": "7" } })
+    };
+    let referred = json!({ "WRAPPER_SESSION_ID": "${WRAPPER_SESSION_ID}" });
+    let servers = [hub(), command("tool", &[])];
+    let table = [
+        (
+            Inject::Flag { flag: flag() },
+            json!({ "args": ["--mcp", FILE], "env": {}, "files": [{ "mcpServers": {
+                "chat": { "type": "http", "url": "http://127.0.0.1:8200/mcp",
+                          "headers": { "Authorization": "Bearer hub-secret" } },
+                "tool": tool } }] }),
+        ),
+        (
+            Inject::ProxyFile { flag: flag() },
+            json!({ "args": ["--mcp", FILE], "env": variables(), "files": [{ "mcpServers": {
+                "chat": chat("${WRAPPER_MCP_KEY}"), "tool": tool } }] }),
+        ),
+        (
+            Inject::Env {
+                var: "SETTINGS".into(),
+            },
+            json!({ "args": [], "env": with_variable("SETTINGS", FILE), "files": [{ "mcpServers": {
+                "chat": chat("${WRAPPER_MCP_KEY}"), "tool": tool } }] }),
+        ),
+        (
+            Inject::EnvContent {
+                var: "SETTINGS".into(),
+            },
+            json!({ "args": [], "files": [], "env": with_variable("SETTINGS",
+                &json!({ "mcpServers": { "chat": chat("${WRAPPER_MCP_KEY}"), "tool": tool } }).to_string()) }),
+        ),
+        (
+            Inject::SettingsFile {
+                path: "/home/u/settings.json".into(),
+            },
+            json!({ "args": [], "env": variables(), "files": [
+                { "path": "/home/u/settings.json", "keys": ["mcpServers", "chat"], "entry": {
+                    "type": "http", "httpUrl": "${WRAPPER_MCP_URL}/chat/mcp",
+                    "headers": { "Authorization": "Bearer ${WRAPPER_MCP_KEY}" } } },
+                { "path": "/home/u/settings.json", "keys": ["mcpServers", "tool"], "entry": {
+                    "type": "stdio", "command": "/bin/wrapper", "args": ["bridge", "tool"], "env": referred } } ] }),
+        ),
+        (
+            Inject::SettingsFile {
+                path: "/src/.x/settings.json".into(),
+            },
+            json!({ "args": [], "env": variables(), "files": [
+                { "path": "/src/.x/settings.json", "keys": ["mcpServers", "chat"], "entry": {
+                    "type": "http", "httpUrl": "${WRAPPER_MCP_URL}/chat/mcp",
+                    "headers": { "Authorization": "Bearer ${WRAPPER_MCP_KEY}" } } },
+                { "path": "/src/.x/settings.json", "keys": ["mcpServers", "tool"], "entry": {
+                    "type": "stdio", "command": "node", "args": ["a b.js"], "env": referred } } ] }),
+        ),
+        (
+            Inject::Stdio {
+                place: Place::Flag(flag()),
+            },
+            json!({ "args": ["--mcp", FILE], "env": {}, "files": [{ "mcpServers": {
+                "chat": bridged("chat"), "tool": tool } }] }),
+        ),
+        (
+            Inject::Stdio {
+                place: Place::Settings("/home/u/s.json".into()),
+            },
+            json!({ "args": [], "env": {}, "files": [
+                { "path": "/home/u/s.json", "keys": ["mcpServers", "chat"], "entry": {
+                    "type": "stdio", "command": "/bin/wrapper", "args": ["bridge", "chat"], "env": referred } },
+                { "path": "/home/u/s.json", "keys": ["mcpServers", "tool"], "entry": {
+                    "type": "stdio", "command": "/bin/wrapper", "args": ["bridge", "tool"], "env": referred } } ] }),
+        ),
+    ];
+    for (inject, expected) in table {
+        let mode = inject.mode();
+        assert_eq!(shown(&spec("other", inject), &servers), expected, "{mode}");
+    }
+}
+
+#[test]
+fn templates_are_split_as_a_shell_does_and_filled_once() {
+    let template = "-c 'mcp_servers.{server}.url=\"{url}\"' --dir 'a b' --key {key_env} {x}";
+    let spec = spec(
+        "other",
+        Inject::ProxyFlag {
+            template: template.into(),
+        },
+    );
+    assert_eq!(
+        shown(&spec, &[hub(), docs()])["args"],
+        json!([
+            "-c",
+            "mcp_servers.chat.url=\"http://127.0.0.1:4711/chat/mcp\"",
+            "--dir",
+            "a b",
+            "--key",
+            "WRAPPER_MCP_KEY",
+            "{x}",
+            "-c",
+            "mcp_servers.docs.url=\"http://127.0.0.1:4711/docs/mcp\"",
+            "--dir",
+            "a b",
+            "--key",
+            "WRAPPER_MCP_KEY",
+            "{x}",
+        ])
+    );
+}
+
+#[test]
+fn credentials_keep_out_of_files_and_arguments_where_a_bridge_can() {
+    let servers = [docs(), command("tool", &[("API_TOKEN", "secret")])];
+    for inject in [
+        Inject::ProxyFile { flag: flag() },
+        Inject::Env { var: "V".into() },
+        Inject::EnvContent { var: "V".into() },
+        Inject::SettingsFile {
+            path: "/src/s.json".into(),
+        },
+        Inject::Stdio {
+            place: Place::Flag(flag()),
+        },
+    ] {
+        let mode = inject.mode();
+        let plan = exposed(&planned(&spec("claude", inject), &servers).expect(mode));
+        let text = format!(
+            "{}{}{}",
+            plan["args"],
+            plan["files"],
+            plan["env"]["V"].as_str().unwrap_or_default()
+        )
+        .replace("key-secret", "");
+        assert!(!text.contains("secret"), "{mode}: {text}");
+        assert!(text.contains(r#"["bridge","tool"]"#), "{mode}: {text}");
+    }
+    // What is no credential may be seen.
+    let servers = [command("tool", &[("MODE", "fast")])];
+    let plan = shown(
+        &spec("claude", Inject::ProxyFile { flag: flag() }),
+        &servers,
+    );
+    let env = &plan["files"][0]["mcpServers"]["tool"]["env"];
+    assert_eq!(*env, json!({ "MODE": "fast", "WRAPPER_SESSION_ID": "7" }));
+}
+
+#[test]
+fn what_an_agent_would_misread_goes_by_way_of_the_bridge() {
+    let change = |change: &dyn Fn(&mut Command)| {
+        let mut server = command("tool", &[]);
+        if let Kind::Command(command) = &mut server.kind {
+            change(command);
+        }
+        server
+    };
+    let replaced = change(&|command| command.args = vec!["${HOME}".into()]);
+    let elsewhere = change(&|command| command.cwd = Some("/srv".into()));
+    for (name, server, bridged) in [
+        ("claude", &replaced, true),
+        ("kimi", &replaced, false),
+        ("claude", &elsewhere, true),
+        ("gemini", &elsewhere, false),
+    ] {
+        let plan = shown(
+            &spec(name, Inject::ProxyFile { flag: flag() }),
+            std::slice::from_ref(server),
+        );
+        let entry = &plan["files"][0]["mcpServers"]["tool"];
+        assert_eq!(
+            entry["args"][0] == json!("bridge"),
+            bridged,
+            "{name}: {entry}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_in_a_shared_file_is_the_same_for_every_session() {
+    let path = PathBuf::from("/home/u/.gemini/settings.json");
+    let spec = spec("gemini", Inject::SettingsFile { path });
+    let plan_of = |port: u16, id: &str| {
+        let context = [("WRAPPER_SESSION_ID".to_owned(), id.to_owned())];
+        let link = Link {
+            proxy: Some(Proxy {
+                base: format!("http://127.0.0.1:{port}"),
+                key: Token::random(),
+            }),
+            program: Path::new("/bin/wrapper"),
+            context: &context,
+            dir: Path::new("/s"),
+            project: None,
+            displaced: None,
+            settings: Map::new(),
+        };
+        let mut other = command("tool", &[]);
+        if let Kind::Command(command) = &mut other.kind {
+            command.args = vec![id.to_owned()];
+        }
+        plan(&spec, &[hub(), docs(), other], &link)
+            .expect("a plan")
+            .files
+    };
+    assert_eq!(plan_of(1, "one"), plan_of(2, "two"));
+}
+
+#[test]
+fn the_users_own_settings_in_a_variable_stay() {
+    let spec = spec("opencode", Inject::EnvContent { var: "V".into() });
+    let own = json!({ "theme": "dark", "mcp": { "mine": { "enabled": false }, "docs": 1 } });
+    let link = Link {
+        proxy: Some(Proxy {
+            base: "http://127.0.0.1:4711".into(),
+            key: Token::new("key-secret"),
+        }),
+        program: Path::new("/bin/wrapper"),
+        context: &[],
+        dir: Path::new("/s"),
+        project: None,
+        displaced: None,
+        settings: own.as_object().cloned().expect("an object"),
+    };
+    let plan = plan(&spec, &[docs(), command("tool", &[("A_MODE", "x")])], &link).expect("a plan");
+    let document: Value = serde_json::from_str(plan.env["V"].expose()).expect("a document");
+    assert_eq!(
+        document,
+        json!({ "theme": "dark", "mcp": {
+        "mine": { "enabled": false },
+        "docs": { "type": "remote", "url": "http://127.0.0.1:4711/docs/mcp",
+                  "headers": { "Authorization": "Bearer {env:WRAPPER_MCP_KEY}" },
+                  "oauth": false, "enabled": true },
+        "tool": { "type": "local", "command": ["node", "a b.js"],
+                  "environment": { "A_MODE": "x" }, "enabled": true },
+    } })
+    );
+}
+
+#[test]
+fn what_cannot_be_carried_is_named_with_the_way_out() {
+    let sse = {
+        let mut server = docs();
+        if let Kind::Remote(remote) = &mut server.kind {
+            remote.transport = Transport::Sse;
+        }
+        server
+    };
+    let named = |name: &str| {
+        let mut server = docs();
+        server.name = name.parse().expect(name);
+        server
+    };
+    let template = |text: &str| Inject::ProxyFlag {
+        template: text.into(),
+    };
+    let table = [
+        (
+            spec("codex", template("{server}={url}")),
+            sse,
+            "`codex` cannot be reached over SSE",
+        ),
+        (
+            spec("codex", template("{server}={url}")),
+            named("a b"),
+            "`codex` cannot have a server named \"a b\"",
+        ),
+        (
+            spec("other", template("{server}={url}{key_env}")),
+            command("tool", &[]),
+            "it is a command",
+        ),
+        (
+            spec("other", template("{url}{key_env}")),
+            docs(),
+            "has no `{server}`",
+        ),
+    ];
+    for (spec, server, says) in table {
+        let unable = planned(&spec, &[hub(), server.clone()]).expect_err(says);
+        let text = unable.to_string();
+        assert!(
+            text.contains(says)
+                && text.contains(&format!("{:?}", server.name.as_str()).replace('"', "`")),
+            "{text}"
+        );
+        assert!(unable.hint.contains("agents = "), "{}", unable.hint);
+    }
+    let mut silent = spec("other", template("{url}"));
+    silent.inject = None;
+    assert_eq!(planned(&silent, &[hub()]), Ok(InjectPlan::default()));
+    assert!(planned(&silent, &[hub(), docs()]).is_err());
+}
+
+#[test]
+fn without_a_proxy_there_is_no_way_through_it() {
+    let spec = spec("claude", Inject::ProxyFile { flag: flag() });
+    let link = Link {
+        proxy: None,
+        program: Path::new("/bin/wrapper"),
+        context: &[],
+        dir: Path::new("/s"),
+        project: None,
+        displaced: None,
+        settings: Map::new(),
+    };
+    let unable = plan(&spec, &[hub()], &link).expect_err("no proxy");
+    assert!(unable.to_string().contains("there is no proxy"), "{unable}");
+}

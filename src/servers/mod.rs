@@ -1,0 +1,9 @@
+//! MCP servers besides the hub: where they come from, and what an agent is
+//! told to start for them.
+
+mod git;
+pub mod project;
+mod shown;
+pub mod source;
+pub mod spelling;
+pub mod trust;

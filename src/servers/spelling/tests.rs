@@ -1,0 +1,365 @@
+//! Entries of every agent, and what is wrong with some.
+
+use serde_json::json;
+
+use super::*;
+use crate::types::upstream::Endpoint;
+
+fn env() -> Env {
+    [("TOKEN", "s3cret"), ("BIN", "/opt/bin"), ("HOME", "/h")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into()
+}
+
+fn read(entry: &Value) -> Result<Option<Entry>, Mistake> {
+    let env = env();
+    let dir = Path::new("/project");
+    parse(entry, Around { env: &env, dir })
+}
+
+#[track_caller]
+fn good(entry: &Value) -> Kind {
+    read(entry)
+        .expect("a good entry")
+        .expect("one that is on")
+        .kind
+}
+
+fn remote(transport: Transport, headers: &[(&str, &str)]) -> Kind {
+    Kind::Remote(Remote {
+        endpoint: Endpoint {
+            tls: true,
+            host: "x.dev".into(),
+            port: 443,
+            path: "/mcp".into(),
+        },
+        transport,
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Token::new(*value)))
+            .collect(),
+    })
+}
+
+fn command(words: &[&str], env: &[(&str, &str)]) -> Command {
+    Command {
+        program: words[0].to_owned(),
+        args: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+        env: env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Token::new(*value)))
+            .collect(),
+        cwd: None,
+        is_private: false,
+    }
+}
+
+#[test]
+fn remote_servers_of_every_agent() {
+    let (http, sse) = (remote(Transport::Http, &[]), remote(Transport::Sse, &[]));
+    let bearer = remote(Transport::Http, &[("Authorization", "Bearer s3cret")]);
+    for (entry, wanted) in [
+        (json!({"type": "http", "url": "https://x.dev/mcp"}), &http),
+        (
+            json!({"type": "streamable-http", "url": "https://x.dev/mcp"}),
+            &http,
+        ),
+        (
+            json!({"type": "streamableHttp", "url": "https://x.dev/mcp"}),
+            &http,
+        ),
+        (
+            json!({"type": "http-stream", "serverUrl": "https://x.dev/mcp"}),
+            &http,
+        ),
+        (json!({"serverURL": "https://x.dev/mcp"}), &http),
+        (
+            json!({"httpUrl": "https://x.dev/mcp", "trust": true, "timeout": 5}),
+            &http,
+        ),
+        (
+            json!({"url": "https://x.dev/mcp", "enabled": true, "disabled": false}),
+            &http,
+        ),
+        (json!({"type": "sse", "url": "https://x.dev/mcp"}), &sse),
+        (
+            json!({"transport": "sse", "url": "https://x.dev/mcp"}),
+            &sse,
+        ),
+        (
+            json!({"type": "remote", "transport": "sse", "url": "https://x.dev/mcp"}),
+            &sse,
+        ),
+        (
+            json!({"type": "remote", "url": "https://x.dev/mcp", "oauth": false}),
+            &http,
+        ),
+        (
+            json!({"type": "http", "url": "https://x.dev/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}),
+            &bearer,
+        ),
+        (
+            json!({"type": "remote", "url": "https://x.dev/mcp", "headers": {"Authorization": "Bearer {env:TOKEN}"}}),
+            &bearer,
+        ),
+        (
+            json!({"url": "https://x.dev/mcp", "bearer_token_env_var": "TOKEN"}),
+            &bearer,
+        ),
+        (
+            json!({"url": "https://x.dev/mcp", "http_headers": {"Authorization": "Bearer s3cret"}}),
+            &bearer,
+        ),
+        (
+            json!({"url": "https://${HOST:-x.dev}/mcp", "env_http_headers": {"X": "TOKEN"}}),
+            &remote(Transport::Http, &[("X", "s3cret")]),
+        ),
+    ] {
+        assert_eq!(&good(&entry), wanted, "{entry}");
+    }
+}
+
+#[test]
+fn commands_of_every_agent() {
+    let npx = Kind::Command(command(&["npx", "-y", "x"], &[]));
+    let set = Kind::Command(command(&["x"], &[("K", "s3cret")]));
+    for (entry, wanted) in [
+        (json!({"command": "npx", "args": ["-y", "x"]}), &npx),
+        (
+            json!({"type": "stdio", "command": "npx", "args": ["-y", "x"], "tools": ["*"]}),
+            &npx,
+        ),
+        (
+            json!({"type": "local", "command": ["npx", "-y", "x"]}),
+            &npx,
+        ),
+        (
+            json!({"command": ["npx", "-y"], "args": ["x"], "alwaysAllow": ["t"]}),
+            &npx,
+        ),
+        (json!({"command": "x", "env": {"K": "${TOKEN}"}}), &set),
+        (json!({"command": "x", "env": {"K": "${NO:-s3cret}"}}), &set),
+        (
+            json!({"command": ["x"], "environment": {"K": "{env:TOKEN}"}}),
+            &set,
+        ),
+        (
+            json!({"command": "x", "env_vars": ["TOKEN"]}),
+            &Kind::Command(command(&["x"], &[("TOKEN", "s3cret")])),
+        ),
+        (
+            json!({"command": "${BIN}/x", "args": ["{env:TOKEN}"]}),
+            &Kind::Command(Command {
+                is_private: true,
+                ..command(&["/opt/bin/x", "{env:TOKEN}"], &[])
+            }),
+        ),
+        (
+            json!({"command": "x", "args": ["--key=${TOKEN}"], "cwd": "sub"}),
+            &Kind::Command(Command {
+                is_private: true,
+                cwd: Some("/project/sub".into()),
+                ..command(&["x", "--key=s3cret"], &[])
+            }),
+        ),
+        (
+            json!({"command": "x", "cwd": "~/y"}),
+            &Kind::Command(Command {
+                cwd: Some("/h/y".into()),
+                ..command(&["x"], &[])
+            }),
+        ),
+    ] {
+        assert_eq!(&good(&entry), wanted, "{entry}");
+    }
+}
+
+#[test]
+fn what_is_switched_off_is_none_and_what_is_unknown_is_told() {
+    for entry in [
+        json!({"command": "x", "enabled": false}),
+        json!({"url": "${NO}", "disabled": true}),
+    ] {
+        assert_eq!(read(&entry), Ok(None));
+    }
+    let entry = json!({"command": "x", "comand": 1, "trust": true, "description": "d"});
+    let entry = read(&entry).expect("good").expect("on");
+    assert_eq!(entry.unknown, ["comand"]);
+}
+
+/// An entry, the key of its mistake, and what is said of it.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("null", "", "expected an object, not null"),
+    (r#"["x"]"#, "", "expected an object, not an array"),
+    ("{}", "", "neither `command` nor `url`"),
+    (
+        r#"{"command": null}"#,
+        "command",
+        "expected a string, not null",
+    ),
+    (r#"{"command": []}"#, "command", "empty"),
+    (r#"{"command": " "}"#, "command", "empty"),
+    (r#"{"command": ["x", 1]}"#, "command[1]", "not a number"),
+    (r#"{"type": "stdio"}"#, "command", "missing"),
+    (r#"{"type": "http"}"#, "url", "missing"),
+    (
+        r#"{"command": "x", "args": "-y"}"#,
+        "args",
+        "expected an array of strings, not a string",
+    ),
+    (
+        r#"{"command": "x", "args": ["a", null]}"#,
+        "args[1]",
+        "not null",
+    ),
+    (
+        r#"{"command": "x", "args": ["a\u0000"]}"#,
+        "args[0]",
+        "null character",
+    ),
+    (
+        r#"{"command": "x", "env": []}"#,
+        "env",
+        "expected an object, not an array",
+    ),
+    (
+        r#"{"command": "x", "env": {"K": 1}}"#,
+        "env.K",
+        "not a number",
+    ),
+    (
+        r#"{"command": "x", "env": {"a=b": "1"}}"#,
+        "env",
+        "no variable's name",
+    ),
+    (
+        r#"{"command": "x", "env_vars": ["a b"]}"#,
+        "env_vars[0]",
+        "no variable's name",
+    ),
+    (r#"{"command": "x", "cwd": {}}"#, "cwd", "not an object"),
+    (
+        r#"{"command": "x", "url": "https://x.dev"}"#,
+        "url",
+        "a command has no URL",
+    ),
+    (
+        r#"{"type": "http", "command": "x", "url": "https://x.dev"}"#,
+        "command",
+        "has none",
+    ),
+    (
+        r#"{"url": "https://x.dev", "httpUrl": "https://x.dev"}"#,
+        "httpUrl",
+        "`url` already",
+    ),
+    (
+        r#"{"url": "ftp://s3cret"}"#,
+        "url",
+        "neither http nor https",
+    ),
+    (r#"{"url": "https://u:s3cret@x.dev"}"#, "url", "user name"),
+    (
+        r#"{"url": "https://x.dev", "headers": null}"#,
+        "headers",
+        "not null",
+    ),
+    (
+        r#"{"url": "https://x.dev", "headers": {"A": ["s3cret"]}}"#,
+        "headers.A",
+        "not an array",
+    ),
+    (
+        r#"{"url": "https://x.dev", "headers": {"A B": "s3cret"}}"#,
+        "headers",
+        "no header's name",
+    ),
+    (
+        r#"{"url": "https://x.dev", "headers": {"A": "s3cret\r\nB: c"}}"#,
+        "headers.A",
+        "control",
+    ),
+    (
+        r#"{"type": "ws", "url": "wss://x.dev"}"#,
+        "type",
+        "WebSocket",
+    ),
+    (
+        r#"{"transport": "s3cret", "url": "https://x.dev"}"#,
+        "transport",
+        "none of http",
+    ),
+    (
+        r#"{"type": 1, "url": "https://x.dev"}"#,
+        "type",
+        "not a number",
+    ),
+    (
+        r#"{"type": "stdio", "transport": "http", "command": "x"}"#,
+        "transport",
+        "contradicts",
+    ),
+    (
+        r#"{"url": "https://x.dev", "oauth": {"clientId": "s3cret"}}"#,
+        "oauth",
+        "handed on",
+    ),
+    (
+        r#"{"url": "https://x.dev", "auth": null}"#,
+        "auth",
+        "handed on",
+    ),
+    (
+        r#"{"url": "https://x.dev", "headersHelper": "s3cret"}"#,
+        "headersHelper",
+        "handed on",
+    ),
+    (
+        r#"{"command": "x", "enabled": "no"}"#,
+        "enabled",
+        "expected true or false",
+    ),
+    (
+        r#"{"command": "x", "disabled": null}"#,
+        "disabled",
+        "not null",
+    ),
+];
+
+#[test]
+fn mistakes_name_their_key_and_no_value() {
+    for (entry, key, says) in MISTAKES {
+        let value = serde_json::from_str(entry).expect(entry);
+        let mistake = read(&value).expect_err("a mistake");
+        let said = mistake.what.to_string();
+        assert_eq!(mistake.key, *key, "{entry}: {said}");
+        assert!(
+            said.contains(says) && !said.contains("s3cret"),
+            "{entry}: {said}"
+        );
+        assert!(matches!(mistake.what, Wrong::Entry(_)), "{entry}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_another_matter() {
+    for (entry, key) in [
+        (json!({"command": "${NO}"}), "command"),
+        (json!({"command": "x", "args": ["a", "${NO}"]}), "args[1]"),
+        (json!({"command": "x", "env": {"K": "${NO}"}}), "env.K"),
+        (json!({"command": "x", "env_vars": ["NO"]}), "env_vars[0]"),
+        (json!({"url": "https://${NO}/"}), "url"),
+        (
+            json!({"url": "https://x.dev", "headers": {"A": "${NO}"}}),
+            "headers.A",
+        ),
+        (
+            json!({"url": "https://x.dev", "bearer_token_env_var": "NO"}),
+            "bearer_token_env_var",
+        ),
+    ] {
+        let mistake = read(&entry).expect_err("a mistake");
+        assert_eq!(mistake.key, key, "{entry}");
+        assert_eq!(mistake.what, Wrong::Unset(Unset::Missing("NO".into())));
+    }
+}
