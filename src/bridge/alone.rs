@@ -2,8 +2,9 @@
 //! server.
 
 use anyhow::Result;
-use serde_json::json;
 use tokio::select;
+
+use crate::types::absent;
 
 use super::end::End;
 use super::message::{self, Ask, Said};
@@ -18,9 +19,6 @@ pub(super) enum Alone {
     /// no error that a user would be shown for another project's server.
     Empty(String),
 }
-
-/// The protocol's version for an agent that names none.
-const OLDEST: &str = "2024-11-05";
 
 /// Answers the agent until it goes.
 ///
@@ -67,17 +65,12 @@ impl Alone {
     fn reply(&self, ask: &Ask) -> String {
         match (self, ask.method.as_str()) {
             (Self::Broken(why), _) => message::error(&ask.id, message::NO_SERVER, why),
-            (Self::Empty(why), "initialize") => {
-                let welcome = json!({
-                    "protocolVersion": ask.version.as_deref().unwrap_or(OLDEST),
-                    "capabilities": {},
-                    "serverInfo": {"name": "wrapper", "version": env!("CARGO_PKG_VERSION")},
-                    "instructions": why,
-                });
-                message::result(&ask.id, &welcome.to_string())
+            (Self::Empty(why), method) => {
+                match absent::result(method, ask.version.as_deref(), why) {
+                    Some(result) => message::result(&ask.id, &result.to_string()),
+                    None => message::error(&ask.id, absent::NO_METHOD, why),
+                }
             }
-            (Self::Empty(_), "ping") => message::result(&ask.id, "{}"),
-            (Self::Empty(why), _) => message::error(&ask.id, message::NO_METHOD, why),
         }
     }
 }
@@ -85,7 +78,7 @@ impl Alone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn ask(alone: &Alone, line: &str) -> Option<Value> {
         let text = alone.answer(line.as_bytes())?;
@@ -127,7 +120,9 @@ mod tests {
         assert_eq!(result["instructions"], "this session has no server `x`");
         let pong = ask(&empty, r#"{"id":2,"method":"ping"}"#).expect("a pong");
         assert_eq!(pong["result"], json!({}));
-        for method in ["tools/list", "server/discover"] {
+        let none = ask(&empty, r#"{"id":2,"method":"tools/list"}"#).expect("a list");
+        assert_eq!(none["result"], json!({"tools": []}));
+        for method in ["tools/call", "server/discover"] {
             let line = json!({"id": 3, "method": method}).to_string();
             let error = ask(&empty, &line).expect("an error");
             assert_eq!(error["error"]["code"], -32601, "{method}");

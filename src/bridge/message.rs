@@ -6,8 +6,6 @@ use serde_json::value::RawValue;
 
 /// The line is no JSON-RPC.
 pub(super) const NO_JSON: i32 = -32700;
-/// The server has no such method.
-pub(super) const NO_METHOD: i32 = -32601;
 /// There is no server, or none that answers: a code of our own.
 pub(super) const NO_SERVER: i32 = -32001;
 

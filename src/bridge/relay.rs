@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::types::absent;
+
 use super::answer::{Line, Open};
 use super::end::End;
 use super::message::{self, Said};
@@ -89,7 +91,7 @@ impl Relay {
             && ask.method == "server/discover"
         {
             // The client then opens as in the revisions that we carry.
-            let error = message::error(&ask.id, message::NO_METHOD, "Method not found");
+            let error = message::error(&ask.id, absent::NO_METHOD, "Method not found");
             return self.line.out.send(error).await;
         }
         let done = CancellationToken::new();

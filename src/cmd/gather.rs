@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value};
 
-use super::program::environment;
+use super::program::{self, environment};
 use super::setting::Setting;
 use crate::cli::Run;
 use crate::inject;
@@ -18,7 +18,8 @@ use crate::servers::source;
 use crate::servers::trust::{self, Answer, Trust};
 use crate::types::agent::{AgentSpec, Dialect, Inject};
 use crate::types::exit::Exit;
-use crate::types::server::Server;
+use crate::types::server::{Kind, Server};
+use crate::types::text::one_line;
 
 /// The servers that the project and the configuration want the agent to have.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Told {
     pub(super) servers: Vec<Server>,
     /// The project's file, unless the agent is to be left alone with it.
     pub(super) project: Option<inject::Project>,
+    /// What the user was warned of: for the log as well.
+    pub(super) warnings: Vec<String>,
     /// The user's own servers, if being told of ours would displace them.
     pub(super) displaced: Option<PathBuf>,
     /// What the user has in the place that the agent's settings go to.
@@ -49,7 +52,7 @@ pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<
         source::prepare(wanted, &env, &state)
     };
     let ready = ready.map_err(|failures| failed(failures.into()))?;
-    ready.warnings.iter().for_each(report::warning);
+    told.warnings = ready.warnings;
     told.servers = ready.servers;
     if spec.merge_project {
         let own = &setting.config.mcp.server_name;
@@ -59,6 +62,24 @@ pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<
             told.add(found, spec, &state, args)?;
         }
     }
+    let unstartable = told.servers.iter().filter_map(|server| {
+        let Kind::Command(command) = &server.kind else {
+            return None;
+        };
+        let why = program::missing(command, &env, &spec.cwd)?;
+        let program = if command.is_private {
+            "its command".to_owned()
+        } else {
+            format!("`{}`", one_line(&command.program, 80))
+        };
+        Some(format!(
+            "the MCP server `{}` will not start: {program}: {why}",
+            server.name
+        ))
+    });
+    let unstartable: Vec<String> = unstartable.collect();
+    told.warnings.extend(unstartable);
+    told.warnings.iter().for_each(report::warning);
     Ok(told)
 }
 
@@ -95,10 +116,10 @@ impl Told {
         let usable = found
             .usable(inject::reads_project(spec.dialect))
             .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
-        usable.warnings.iter().for_each(report::warning);
+        self.warnings.extend(usable.warnings);
         for server in usable.servers {
             if self.servers.iter().any(|other| other.name == server.name) {
-                report::warning(format_args!(
+                self.warnings.push(format!(
                     "the server `{}` of {file} is left out: your configuration has one of that name",
                     server.name
                 ));

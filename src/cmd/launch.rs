@@ -61,7 +61,12 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         )
         .hint("start it in a terminal; `--dry-run` shows what it would do"));
     }
-    let told = Arc::new(gather::gather(&setting, &spec, &args)?);
+    let told = gather::gather(&setting, &spec, &args).inspect_err(|failure| {
+        if !args.dry_run {
+            record(&setting, failure);
+        }
+    });
+    let told = Arc::new(told?);
     if args.dry_run {
         return dry_run::show(&setting, &spec, &program, &told, &args);
     }
@@ -151,6 +156,9 @@ impl Launch {
             |identity| identity.name.to_string(),
         );
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
+        for text in &self.told.warnings {
+            warn!(text, "told the user");
+        }
         bury_the_dead(&state);
 
         let control = control::bind(&dir.path).map_err(|error| {
@@ -334,6 +342,16 @@ fn open_log(state: &Path, id: &SessionId, level: Option<&str>) -> anyhow::Result
     logging::to_file(&log, level)?;
     roster::trim_logs(&logs, LOGS);
     Ok(log)
+}
+
+/// Leaves a log of a launch that failed before its session began: what git
+/// said has to be found later.
+fn record(setting: &Setting, failure: &Failure) {
+    let state = paths::state(&setting.env);
+    match open_log(&state, &SessionId::random(), setting.log_level()) {
+        Ok(_) => error!(error = format!("{:#}", failure.error), "not launched"),
+        Err(error) => report::warning(format_args!("{error:#}")),
+    }
 }
 
 /// Undoes what sessions left that were killed.

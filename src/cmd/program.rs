@@ -13,6 +13,7 @@ use crate::report::Failure;
 use crate::terminal::pty::SpawnError;
 use crate::types::agent::AgentSpec;
 use crate::types::exit::Exit;
+use crate::types::server::Command;
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
 /// the check that its directory exists.
@@ -81,6 +82,18 @@ fn lookup(
         }
     }
     found
+}
+
+/// Why the agent will not be able to start a server's command, as far as can
+/// be seen before.
+pub(super) fn missing(server: &Command, env: &Env, cwd: &Path) -> Option<&'static str> {
+    let cwd = server.cwd.as_deref().unwrap_or(cwd);
+    // A server may bring a PATH of its own.
+    if server.env.contains_key("PATH") {
+        return None;
+    }
+    let found = lookup(Path::new(&server.program), paths::var(env, "PATH"), cwd);
+    found.err().map(|(_, why)| why)
 }
 
 /// The caller's environment with what the configuration takes and sets.

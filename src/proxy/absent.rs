@@ -1,14 +1,11 @@
-//! What stands in for a server that this session does not have: one without
-//! any tools. A settings file may be shared by sessions of several projects,
-//! and no agent should show an error for a server that is not its own. Pure.
+//! What stands in for a server that this session does not have. Pure.
 
 use serde_json::{Value, json};
 
+use crate::types::absent;
+
 use super::answer;
 use super::rpc::{self, Members};
-
-/// The version of the protocol for a client that names none.
-const VERSION: &str = "2025-06-18";
 
 /// The answer to a POST of `body`, head and all; `why` says which server is
 /// missing.
@@ -23,31 +20,18 @@ pub(super) fn welcome(body: &[u8], why: &str, keep: bool) -> Vec<u8> {
 /// What a request comes to: `result` or `error`, and its value.
 fn outcome(message: &Members<'_>, why: &str) -> (&'static str, Value) {
     let method = message.last("method").and_then(rpc::text);
-    // Some clients ask for lists that were not offered to them, and take an
-    // error for the end of the server.
-    let result = match method.as_deref() {
-        Some("initialize") => greeting(message, why),
-        Some("ping") => json!({}),
-        Some("tools/list") => json!({ "tools": [] }),
-        Some("prompts/list") => json!({ "prompts": [] }),
-        Some("resources/list") => json!({ "resources": [] }),
-        Some("resources/templates/list") => json!({ "resourceTemplates": [] }),
-        _ => return ("error", json!({ "code": -32601, "message": why })),
-    };
-    ("result", result)
-}
-
-fn greeting(message: &Members<'_>, why: &str) -> Value {
-    let asked = message
+    let version = message
         .last("params")
         .and_then(Members::of)
         .and_then(|params| rpc::text(params.last("protocolVersion")?));
-    json!({
-        "protocolVersion": asked.as_deref().unwrap_or(VERSION),
-        "capabilities": {},
-        "serverInfo": { "name": "wrapper", "version": env!("CARGO_PKG_VERSION") },
-        "instructions": why,
-    })
+    let method = method.as_deref().unwrap_or_default();
+    match absent::result(method, version.as_deref(), why) {
+        Some(result) => ("result", result),
+        None => (
+            "error",
+            json!({ "code": absent::NO_METHOD, "message": why }),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +72,7 @@ mod tests {
             ),
             (
                 r#"{"id":0,"method":"initialize"}"#,
-                result("0", &greeting(VERSION)),
+                result("0", &greeting("2025-06-18")),
             ),
             (r#"{"id":"p","method":"ping"}"#, result("\"p\"", "{}")),
             (

@@ -2,15 +2,18 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::spelling::keys::URLS;
 use crate::types::identity::ServerName;
-use crate::types::text::is_control;
+use crate::types::secret;
+use crate::types::text::{is_control, one_line};
 
-/// What would run or be spoken to, as the file has it: variables stand, values
-/// of the environment and of headers do not, and nothing in it acts on a
-/// terminal.
+/// Characters of a variable's value that are shown.
+const LONGEST: usize = 80;
+
+/// What would run or be spoken to, as the file has it: variables stand, what may
+/// be a credential does not, and nothing in it acts on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     pub name: String,
@@ -18,7 +21,8 @@ pub struct Shown {
     pub what: String,
     /// The directory it runs in, if the file says.
     pub cwd: Option<String>,
-    /// Names of variables and headers that are set.
+    /// Variables that are set, which can change what a command does, and the
+    /// names of headers.
     pub sets: Vec<String>,
 }
 
@@ -36,17 +40,25 @@ impl Shown {
             let urls = URLS.iter().flat_map(|key| texts(key));
             urls.collect::<Vec<_>>().join(" ")
         };
-        let names = |key: &&str| entry.get(*key).and_then(Value::as_object).map(Map::keys);
+        let members = |keys: &'static [&str]| {
+            let objects = keys.iter().filter_map(|key| entry.get(*key)?.as_object());
+            objects.flatten()
+        };
+        let variables = members(&["env", "environment"]).map(|(name, value)| {
+            let value = value.as_str().unwrap_or_default();
+            let value = if secret::is_likely(name, value) {
+                "****".into()
+            } else {
+                one_line(value, LONGEST)
+            };
+            format!("{}={value}", clean(name))
+        });
+        let headers = members(&["headers", "http_headers"]).map(|(name, _)| clean(name));
         Self {
             name: clean(name.as_str()),
             what: clean(&what),
             cwd: entry.get("cwd").and_then(Value::as_str).map(clean),
-            sets: ["env", "environment", "headers", "http_headers"]
-                .iter()
-                .filter_map(names)
-                .flatten()
-                .map(|name| clean(name))
-                .collect(),
+            sets: variables.chain(headers).collect(),
         }
     }
 }
@@ -77,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_has_no_value_and_fools_no_terminal() {
+    fn what_is_shown_has_no_credential_and_fools_no_terminal() {
         let shown = |entry: &str| {
             let name = "a\u{202e}b".parse().expect("a name");
             let entry = serde_json::from_str(entry).expect("JSON");
@@ -85,8 +97,8 @@ mod tests {
         };
         for (entry, wanted) in [
             (
-                r#"{"command": "npx", "args": ["-y", "a b", "${X}"], "env": {"K": "v"}}"#,
-                "ab: npx -y 'a b' '${X}'  with K",
+                r#"{"command": "npx", "args": ["-y", "a b", "${X}"], "env": {"K_KEY": "v", "NODE_OPTIONS": "--require\u001b ./x"}}"#,
+                "ab: npx -y 'a b' '${X}'  with K_KEY=****, NODE_OPTIONS=--require ./x",
             ),
             (
                 r#"{"command": ["sh", "-c", "a\nrm\r\u001b[2K x\u202e"], "cwd": "/\u001btmp"}"#,

@@ -86,6 +86,7 @@ mod tests {
             (Restart::OnCrash, AgentExit::Code(0), Next::End),
             (Restart::OnCrash, CRASH, again),
             (Restart::OnCrash, AgentExit::Signal(9), again),
+            (Restart::OnCrash, AgentExit::Signal(2), Next::End),
             (Restart::Always, AgentExit::Code(0), again),
         ] {
             assert_eq!(

@@ -10,10 +10,12 @@ pub enum AgentExit {
 }
 
 impl AgentExit {
-    /// True if it ended by itself and without complaint.
+    /// True if it ended by itself and without complaint, or of the user's own
+    /// Ctrl-C, which reaches it as a signal once it has left raw mode.
     #[must_use]
     pub fn is_clean(self) -> bool {
-        self == Self::Code(0)
+        const SIGINT: u8 = 2;
+        matches!(self, Self::Code(0) | Self::Signal(SIGINT))
     }
 }
 

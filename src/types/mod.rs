@@ -2,6 +2,7 @@
 //!
 //! *Invariant*: nothing here waits, reads a clock, opens a file or a socket.
 
+pub mod absent;
 pub mod agent;
 pub mod context;
 pub mod exit;

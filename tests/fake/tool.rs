@@ -1,7 +1,9 @@
 //! A stdio MCP server with one tool, `environment`, which tells its arguments,
-//! variables and directory: `fake-agent tool [ARGS…]`.
+//! variables and directory: `fake-agent tool [ARGS…]`. With `--log FILE` among
+//! the arguments that also becomes a line of FILE for each connection.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
@@ -16,6 +18,9 @@ pub(crate) fn serve() -> ExitCode {
         if id.is_null() {
             continue;
         }
+        if message["method"] == "initialize" && log().is_err() {
+            return ExitCode::FAILURE;
+        }
         let result = match message["method"].as_str() {
             Some("initialize") => json!({
                 "protocolVersion": message["params"]["protocolVersion"],
@@ -25,7 +30,11 @@ pub(crate) fn serve() -> ExitCode {
             Some("tools/list") => json!({"tools": [{
                 "name": "environment",
                 "description": "What this server was started with",
-                "inputSchema": {"type": "object"},
+                "inputSchema": {"type": "object", "properties": {}},
+                // Some agents ask before they use a tool that may do harm.
+                "annotations": {
+                    "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false,
+                },
             }]}),
             Some("tools/call") => {
                 json!({"content": [{"type": "text", "text": told().to_string()}]})
@@ -44,11 +53,22 @@ pub(crate) fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Adds a line to the log, if there is one.
+fn log() -> std::io::Result<()> {
+    let mut args = std::env::args().skip_while(|arg| arg != "--log");
+    let Some(path) = args.nth(1) else {
+        return Ok(());
+    };
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    writeln!(file, "{}", told())
+}
+
 fn told() -> Value {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     json!({
         "args": std::env::args().skip(2).collect::<Vec<_>>(),
         "env": env,
+        "pid": std::process::id(),
         "cwd": std::env::current_dir().ok(),
         "parent": nix::unistd::getppid().as_raw(),
     })

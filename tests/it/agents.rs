@@ -253,5 +253,18 @@ async fn a_dry_run_shows_every_agents_plan_and_writes_nothing() {
             "{agent}: {plain}"
         );
     }
+    let own = world.path("home/.kimi/mcp.json");
+    assert!(
+        !rehearsed(&world, &["kimi"])["run"]
+            .to_string()
+            .contains("/.kimi/")
+    );
+    fs::create_dir(own.parent().expect("a directory")).expect("made");
+    fs::write(&own, "{}").expect("written");
+    let run = rehearsed(&world, &["kimi"])["run"].clone();
+    assert!(
+        run.as_array().is_some_and(|run| run.contains(&json!(own))),
+        "{run}"
+    );
     assert!(!world.path("state").exists());
 }

@@ -134,7 +134,7 @@ async fn another_user_is_told_nothing() {
             .arg(room.socket())
             .env_clear()
             .uid(uid);
-        let ask = json!({"id": 1, "method": "tools/list"}).to_string();
+        let ask = json!({"id": 1, "method": "tools/call"}).to_string();
         let child = bridge
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

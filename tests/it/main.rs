@@ -11,6 +11,8 @@ mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
+mod listing; // `wrapper config`
+mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
 mod proxy; // a tool call through the proxy
 mod remote; // servers that are not the hub: TLS, SSE, credentials, context

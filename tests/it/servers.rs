@@ -79,7 +79,7 @@ fn a_projects_servers_are_read_less_ours_and_those_that_are_off() {
     assert_eq!(
         shown,
         [
-            "Docs 2.0: npx -y docs  with KEY",
+            "Docs 2.0: npx -y docs  with KEY=****",
             "net: https://x.dev/mcp",
             "lacks: x '${NO_SUCH}'"
         ]

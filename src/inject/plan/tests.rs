@@ -90,21 +90,24 @@ fn context() -> Vec<(String, String)> {
     vec![("WRAPPER_SESSION_ID".into(), "7".into())]
 }
 
-fn planned(spec: &AgentSpec, servers: &[Server]) -> Result<InjectPlan, Unable> {
-    let context = context();
-    let link = Link {
+/// A session of whose proxy the key is `key-secret`.
+fn link(context: &[(String, String)]) -> Link<'_> {
+    Link {
         proxy: Some(Proxy {
             base: "http://127.0.0.1:4711".into(),
             key: Token::new("key-secret"),
         }),
         program: Path::new("/bin/wrapper"),
-        context: &context,
+        context,
         dir: Path::new("/run/my session"),
         project: None,
         displaced: None,
         settings: Map::new(),
-    };
-    plan(spec, servers, &link)
+    }
+}
+
+fn planned(spec: &AgentSpec, servers: &[Server]) -> Result<InjectPlan, Unable> {
+    plan(spec, servers, &link(&context()))
 }
 
 /// A plan with its secrets, as JSON: arguments, variables, documents.
@@ -351,12 +354,7 @@ fn an_entry_in_a_shared_file_is_the_same_for_every_session() {
                 base: format!("http://127.0.0.1:{port}"),
                 key: Token::random(),
             }),
-            program: Path::new("/bin/wrapper"),
-            context: &context,
-            dir: Path::new("/s"),
-            project: None,
-            displaced: None,
-            settings: Map::new(),
+            ..link(&context)
         };
         let mut other = command("tool", &[]);
         if let Kind::Command(command) = &mut other.kind {
@@ -374,16 +372,8 @@ fn the_users_own_settings_in_a_variable_stay() {
     let spec = spec("opencode", Inject::EnvContent { var: "V".into() });
     let own = json!({ "theme": "dark", "mcp": { "mine": { "enabled": false }, "docs": 1 } });
     let link = Link {
-        proxy: Some(Proxy {
-            base: "http://127.0.0.1:4711".into(),
-            key: Token::new("key-secret"),
-        }),
-        program: Path::new("/bin/wrapper"),
-        context: &[],
-        dir: Path::new("/s"),
-        project: None,
-        displaced: None,
         settings: own.as_object().cloned().expect("an object"),
+        ..link(&[])
     };
     let plan = plan(&spec, &[docs(), command("tool", &[("A_MODE", "x")])], &link).expect("a plan");
     let document: Value = serde_json::from_str(plan.env["V"].expose()).expect("a document");
@@ -460,12 +450,7 @@ fn without_a_proxy_there_is_no_way_through_it() {
     let spec = spec("claude", Inject::ProxyFile { flag: flag() });
     let link = Link {
         proxy: None,
-        program: Path::new("/bin/wrapper"),
-        context: &[],
-        dir: Path::new("/s"),
-        project: None,
-        displaced: None,
-        settings: Map::new(),
+        ..link(&[])
     };
     let unable = plan(&spec, &[hub()], &link).expect_err("no proxy");
     assert!(unable.to_string().contains("there is no proxy"), "{unable}");

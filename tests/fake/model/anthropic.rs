@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::script::{Answer, Request, Tool, Turn};
 use crate::stream::{event, id};
+use crate::talk::{Answer, Request, Tool, Turn};
 
 pub(crate) fn read(body: &Value) -> Request {
     let format = body["output_config"]

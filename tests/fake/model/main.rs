@@ -10,8 +10,10 @@ mod anthropic;
 mod chat;
 mod gemini;
 mod responses;
+mod schema;
 mod script;
 mod stream;
+mod talk;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -26,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use script::{Answer, Request};
+use talk::{Answer, Request, Tool, Turn};
 
 /// One API: how it tells a conversation, and how it wants its answer.
 type Api = (
@@ -88,8 +90,12 @@ async fn answer(State(log): State<Log>, method: Method, uri: Uri, body: Bytes) -
     log.write(&json!({
         "api": api,
         "stream": request.stream,
-        "tools": request.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
+        "tools": request.tools.iter().map(Tool::full_name).collect::<Vec<_>>(),
         "last": format!("{:?}", request.turns.last()),
+        "result": match request.turns.last() {
+            Some(Turn::Result(text)) => Some(text),
+            _ => None,
+        },
         "answer": format!("{answer:?}"),
     }));
     tokio::time::sleep(Duration::from_secs(pause)).await;

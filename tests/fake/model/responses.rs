@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::anthropic::{list, text_of};
-use crate::script::{Answer, Request, Tool, Turn};
 use crate::stream::{event, id};
+use crate::talk::{Answer, Request, Tool, Turn};
 
 pub(crate) fn read(body: &Value) -> Request {
     let turns = match &body["input"] {

@@ -1,17 +1,25 @@
 //! Drives real agents through the real program: `real-agents DIR AGENT…`.
 //!
 //! `DIR/<agent>/node_modules/.bin/<agent>` are the agents; `wrapper` and
-//! `fake-model` stand beside this program. Each agent has a home, a hub and a
-//! scripted model of its own, all on loopback, and is told to read a word in
-//! the chat and to say it. One line a step; 1 if an agent failed.
+//! the fakes stand beside this program. Each agent has a home, a hub, MCP
+//! servers and a scripted model of its own, all on loopback, and is told to
+//! read a word in the chat and to say it, and to call a tool of each server.
+//! Two run at a time. One line a step; 1 if an agent failed.
 
+mod chat;
 mod home;
 mod outer;
+mod processes;
+mod servers;
 mod steps;
+mod tools;
+mod trust;
+mod wait;
 mod world;
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -22,10 +30,27 @@ use wrapper::report;
 async fn main() -> Result<ExitCode> {
     let mut args = std::env::args().skip(1);
     let agents = PathBuf::from(args.next().context("usage: real-agents DIR AGENT…")?);
+    let queue = RefCell::new(args);
+    let (one, other) = tokio::join!(work(&queue, &agents), work(&queue, &agents));
+    let (passed, failed) = (one.0 + other.0, one.1 + other.1);
+    report::line(format_args!("{passed} passed, {failed} failed"));
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs agents of the queue until it is empty; how many passed, and failed.
+async fn work(queue: &RefCell<impl Iterator<Item = String>>, agents: &Path) -> (u32, u32) {
     let (mut passed, mut failed) = (0, 0);
-    for agent in args {
+    loop {
+        let next = queue.borrow_mut().next();
+        let Some(agent) = next else {
+            return (passed, failed);
+        };
         let start = Instant::now();
-        let result = steps::run(&agent, &agents).await;
+        let result = steps::run(&agent, agents).await;
         let seconds = start.elapsed().as_secs_f64();
         match result {
             Ok(()) => {
@@ -41,12 +66,6 @@ async fn main() -> Result<ExitCode> {
             }
         }
     }
-    report::line(format_args!("{passed} passed, {failed} failed"));
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 fn colored(word: &str, color: u8) -> String {

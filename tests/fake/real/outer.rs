@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
-use wrapper::terminal::screen::Screen;
+use tokio::time::sleep;
+use wrapper::terminal::screen::{Picture, Screen};
 use wrapper::terminal::{Launch, Process, Pty};
 use wrapper::types::exit::AgentExit;
 use wrapper::types::size::TermSize;
+
+use crate::wait::{SETTLED, until};
 
 const SIZE: TermSize = TermSize {
     rows: 40,
@@ -46,10 +49,24 @@ impl Outer {
         Ok(())
     }
 
-    /// Pastes text as a user does; Enter is another thing.
-    pub(crate) async fn paste(&self, text: &str) -> Result<()> {
+    /// Pastes a prompt as a user does, and presses Enter once it is there.
+    pub(crate) async fn prompt(&self, text: &str) -> Result<()> {
         self.press(format!("\x1b[200~{text}\x1b[201~").as_bytes())
-            .await
+            .await?;
+        // A narrow box breaks a long text.
+        let start: String = text.chars().take(20).collect();
+        self.shown(&[&start]).await?;
+        sleep(SETTLED).await;
+        self.press(b"\r").await
+    }
+
+    /// Waits until one of these stands on the screen.
+    pub(crate) async fn shown(&self, texts: &[&str]) -> Result<()> {
+        until(|| async {
+            let screen = self.text();
+            Ok(texts.iter().any(|text| screen.contains(text)).then_some(()))
+        })
+        .await
     }
 
     pub(crate) async fn wait(&mut self) -> Result<AgentExit> {
@@ -58,8 +75,17 @@ impl Outer {
 
     /// What stands on the screen, without the blank rows at its end.
     pub(crate) fn text(&self) -> String {
+        self.picture().rows.join("\n").trim_end().to_owned()
+    }
+
+    /// True if what runs has asked for bracketed pastes.
+    pub(crate) fn takes_pastes(&self) -> bool {
+        self.picture().bracketed_paste
+    }
+
+    fn picture(&self) -> Picture {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.picture().rows.join("\n").trim_end().to_owned()
+        screen.picture()
     }
 }
 

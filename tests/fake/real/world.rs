@@ -1,9 +1,10 @@
-//! What surrounds an agent in one run: directories, ports, a scripted model,
-//! the wrapper's verbs, the hub's REST, and every process that came of it.
+//! What surrounds an agent in one run: directories, ports, a scripted model, MCP
+//! servers, the wrapper's verbs, the hub's REST, and every process that came of
+//! it.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,32 +18,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// Set for the first process of a run, and so for all that come of it.
-const MARK: &str = "REAL_AGENTS_RUN";
+use crate::processes::{self, MARK, Member};
+use crate::servers::Servers;
 
 pub(crate) struct World {
     root: TempDir,
     /// Where this program and the wrapper are.
     bin: PathBuf,
     /// REST, MCP, and MCP over SSE.
-    pub(crate) ports: [u16; 3],
+    ports: [u16; 3],
     pub(crate) model: u16,
+    pub(crate) servers: Servers,
     /// Ends with this value.
     scripted: Child,
     path: OsString,
-}
-
-/// A process of this run.
-pub(crate) struct Member {
-    pid: Pid,
-    command: String,
-}
-
-impl fmt::Debug for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let command: String = self.command.chars().take(120).collect();
-        write!(f, "{} {command}", self.pid)
-    }
 }
 
 impl World {
@@ -79,6 +68,7 @@ impl World {
             bin,
             ports: free_ports()?,
             model: port.context("the model told no port")?,
+            servers: Servers::start().await?,
             scripted: model,
             path,
             root,
@@ -93,6 +83,11 @@ impl World {
         self.bin.join("wrapper")
     }
 
+    /// The program that is an MCP server if it is told `tool`.
+    pub(crate) fn tool(&self) -> PathBuf {
+        self.bin.join("fake-agent")
+    }
+
     /// The environment of a user who has nothing but this run.
     pub(crate) fn env(&self) -> Vec<(&'static str, OsString)> {
         vec![
@@ -105,6 +100,19 @@ impl World {
             ("LANG", "C.UTF-8".into()),
             (MARK, self.root.path().into()),
         ]
+    }
+
+    /// Options by which a launch finds this run's hub, or starts it.
+    pub(crate) fn options(&self) -> Vec<OsString> {
+        let [rest, mcp, sse] = self.ports.map(|port| port.to_string());
+        let named = [
+            ("--port", rest.into()),
+            ("--mcp-http-port", mcp.into()),
+            ("--mcp-sse-port", sse.into()),
+            ("--data-dir", self.dir("hub").into_os_string()),
+        ];
+        let words = named.into_iter().map(|(name, value)| [name.into(), value]);
+        words.flatten().collect()
     }
 
     /// A verb of the wrapper that speaks to this run's hub.
@@ -158,30 +166,27 @@ impl World {
         Ok(())
     }
 
-    /// The processes that came of this run and live, but for the model. A hub
-    /// in the background has an environment of its own: its directory tells.
+    /// The processes that came of this run and live, but for the model.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
-        let root = self.root.path().display().to_string();
-        let mark = format!("{MARK}={root}");
-        let model = self.scripted.id();
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").context("cannot list the processes")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            // One that has ended meanwhile, or is another user's, has none.
-            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-            let marked = read("environ")
-                .split(|byte| *byte == 0)
-                .any(|var| var == mark.as_bytes());
-            if (marked || command.contains(&root)) && model != u32::try_from(pid).ok() {
-                let pid = Pid::from_raw(pid);
-                found.push(Member { pid, command });
-            }
-        }
-        Ok(found)
+        let model = self.scripted.id().and_then(|pid| i32::try_from(pid).ok());
+        let mut members = processes::members(self.root.path())?;
+        members.retain(|member| Some(member.pid.as_raw()) != model);
+        Ok(members)
+    }
+
+    /// What the model was asked, and what it answered.
+    pub(crate) fn conversation(&self) -> Result<Vec<Value>> {
+        lines(&self.dir("model.jsonl"))
+    }
+
+    /// The file where a server that is a command tells of each connection.
+    pub(crate) fn tool_log(&self, server: &str) -> PathBuf {
+        self.dir(&format!("{server}.jsonl"))
+    }
+
+    /// What such a server has told: a value for each connection.
+    pub(crate) fn told(&self, server: &str) -> Result<Vec<Value>> {
+        lines(&self.tool_log(server))
     }
 
     /// Ends the hub that the launch has started in the background.
@@ -198,12 +203,9 @@ impl World {
 
     /// The newest log of a session, its last lines.
     pub(crate) fn log(&self) -> String {
-        let logs = fs::read_dir(self.dir("state").join("logs"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let newest =
-            logs.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
+        let logs = fs::read_dir(self.dir("state").join("logs"));
+        let newest = (logs.into_iter().flatten().flatten())
+            .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
         let text = newest.and_then(|entry| fs::read_to_string(entry.path()).ok());
         let text = text.unwrap_or_else(|| "(there is none)".to_owned());
         let lines: Vec<&str> = text.lines().collect();
@@ -218,6 +220,21 @@ impl Drop for World {
             let _ = kill(member.pid, Signal::SIGKILL);
         }
     }
+}
+
+/// The values of a file that has one a line; none of a file that is not there.
+fn lines(path: &Path) -> Result<Vec<Value>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let whole = text
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    whole
+        .map(|line| serde_json::from_str(line).with_context(|| path.display().to_string()))
+        .collect()
 }
 
 /// Ports that were free a moment ago, all different.

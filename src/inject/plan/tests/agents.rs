@@ -176,13 +176,6 @@ fn claude_reads_the_projects_file_itself_and_does_not_ask_again() {
     let spec = spec("claude", Inject::ProxyFile { flag: flag() });
     let answered = |servers: &[Server]| {
         let link = Link {
-            proxy: Some(Proxy {
-                base: "http://127.0.0.1:4711".into(),
-                key: Token::new("k"),
-            }),
-            program: Path::new("/bin/wrapper"),
-            context: &[],
-            dir: Path::new("/s"),
             project: Some(Project {
                 names: ["local", "open", "keyed", "near", "chat"]
                     .map(str::to_owned)
@@ -192,8 +185,7 @@ fn claude_reads_the_projects_file_itself_and_does_not_ask_again() {
                     .map(|server| server.name.to_string())
                     .collect(),
             }),
-            displaced: None,
-            settings: Map::new(),
+            ..link(&[])
         };
         let mut servers = servers.to_vec();
         servers.insert(0, hub());
@@ -218,4 +210,18 @@ fn claude_reads_the_projects_file_itself_and_does_not_ask_again() {
     let (settings, carried) = answered(&[]);
     assert_eq!(settings["enabledMcpjsonServers"], json!([]));
     assert_eq!(carried, ["chat"]);
+}
+
+#[test]
+fn kimi_is_told_of_its_users_own_file_too() {
+    let spec = spec("kimi", Inject::ProxyFile { flag: flag() });
+    let link = Link {
+        displaced: Some("/home/u/.kimi/mcp.json".into()),
+        ..link(&[])
+    };
+    let plan = plan(&spec, &[hub()], &link).expect("a plan");
+    assert_eq!(
+        plan.args,
+        ["--mcp", "/home/u/.kimi/mcp.json", "--mcp", FILE]
+    );
 }
