@@ -312,6 +312,7 @@ impl World {
         configure(dir.path(), &me)?;
         let mut hub = Command::new(WRAPPER)
             .args(["serve", "--json", "--port", "0", "--mcp-http-port", "0"])
+            .args(["--mcp-sse-port", "0"])
             .envs(variables(dir.path()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

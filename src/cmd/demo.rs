@@ -151,6 +151,8 @@ async fn start_hub(dir: &Path) -> Result<(Child, String, String)> {
             "0",
             "--mcp-http-port",
             "0",
+            "--mcp-sse-port",
+            "0",
             "--config",
         ])
         .arg(dir.join("config.toml"));

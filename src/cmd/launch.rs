@@ -133,13 +133,28 @@ impl Launch {
         registration: Option<&Registration>,
         context: SessionContext,
         dir: &Path,
-    ) -> anyhow::Result<Wiring> {
+    ) -> Result<Wiring, Failure> {
         let hub = registration.map(|registration| {
             let name = &self.setting.config.mcp.server_name;
             let token = &registration.identity.token;
-            plan::hub(name, &registration.mcp, self.spec.transport, token)
+            let tools = registration.tools.as_ref().ok_or_else(|| self.no_sse())?;
+            Ok(plan::hub(name, tools, self.spec.hub_transport(), token))
         });
-        Wiring::new(Arc::clone(&self.told), hub, context, dir)
+        Wiring::new(Arc::clone(&self.told), hub.transpose()?, context, dir).map_err(failed)
+    }
+
+    /// The hub lacks the transport of the agent.
+    fn no_sse(&self) -> Failure {
+        let (agent, port) = (&self.spec.name, self.setting.config.mcp.sse_port);
+        Failure::new(
+            Exit::Failed,
+            anyhow!(
+                "cannot tell `{agent}` of the hub: agent `{agent}` has `mcp_transport = \"sse\"`, which this hub does not serve"
+            ),
+        )
+        .hint(format!(
+            "its port was taken when it started: free port {port}, or pick another with `--mcp-sse-port`, and start the hub again"
+        ))
     }
 
     /// Session directory, log, proxy, injection; then the agent.
@@ -165,9 +180,7 @@ impl Launch {
             failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")
         })?;
         let context = plan::context(&self.spec, dir.id.clone(), &name, &dir.path);
-        let mut wiring = self
-            .wiring(registration, context, &dir.path)
-            .map_err(failed)?;
+        let mut wiring = self.wiring(registration, context, &dir.path)?;
         let proxy = if wiring.needs_proxy(&self.spec) {
             Some(open_proxy(&mut wiring).map_err(failed)?)
         } else {

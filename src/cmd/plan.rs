@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::gather::Told;
 use super::program::environment;
+use super::registration;
 use super::setting::Setting;
 use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
 use crate::paths::{self, Env};
@@ -183,15 +184,10 @@ pub(super) fn rehearse(
     offline: bool,
 ) -> anyhow::Result<Wiring> {
     let dir = paths::state(&setting.env).join("sessions/SESSION");
-    let (hub_config, mcp) = (&setting.config.hub, &setting.config.mcp);
-    let endpoint = Endpoint {
-        tls: false,
-        host: hub_config.host.clone(),
-        port: mcp.http_port,
-        path: "/mcp".into(),
-    };
+    let tools = registration::tools(setting, spec.hub_transport(), None);
     let token = Token::new("HUB-TOKEN");
-    let hub = (!offline).then(|| hub(&mcp.server_name, &endpoint, spec.transport, &token));
+    let name = &setting.config.mcp.server_name;
+    let hub = (!offline).then(|| hub(name, &tools, spec.hub_transport(), &token));
     let id: SessionId = "SESSION".parse()?;
     let context = context(spec, id, spec.name.as_str(), &dir);
     let mut wiring = Wiring::new(Arc::clone(told), hub, context, &dir)?;

@@ -12,7 +12,7 @@ use super::setting::Setting;
 use crate::hub::client::{Client, Error as HubError};
 use crate::presence::HubState;
 use crate::report::{self, Failure};
-use crate::types::agent::AgentSpec;
+use crate::types::agent::{AgentSpec, Transport};
 use crate::types::exit::Exit;
 use crate::types::identity::{Identity, Token};
 use crate::types::upstream::{Endpoint, Live};
@@ -28,15 +28,15 @@ pub(super) struct Registration {
     pub(super) client: Client,
     pub(super) identity: Identity,
     pub(super) human: Option<Token>,
-    /// Where the hub's tools are.
-    pub(super) mcp: Endpoint,
+    /// Where the hub's tools are, over the agent's transport; None: it does
+    /// not speak that.
+    pub(super) tools: Option<Endpoint>,
     /// It is a hub of ours: another can take its place.
     pub(super) ours: bool,
 }
 
 /// Enters us into the hub's books, starting a hub if none answers.
 pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Registration, Failure> {
-    let hub = &setting.config.hub;
     let client = setting.client();
     let mut human = setting.human_if_any();
     let label = spec.label.as_deref();
@@ -47,7 +47,7 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
         why: io::ErrorKind::ConnectionRefused,
         ..
     }) = &result
-        && hub.autostart
+        && setting.config.hub.autostart
     {
         serve::ensure(setting)
             .await
@@ -64,19 +64,34 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
             "this hub is none of ours: mentions do not reach the agent in this version",
         );
     }
-    let mcp = Endpoint {
-        tls: false,
-        host: hub.host.clone(),
-        port: registered.mcp_port.unwrap_or(setting.config.mcp.http_port),
-        path: "/mcp".into(),
+    let port = match spec.hub_transport() {
+        Transport::Http => registered.mcp_port,
+        Transport::Sse => registered.sse_port,
     };
+    // Another's hub does not say: it is where the configuration has it.
+    let tools = (port.is_some() || !ours).then(|| tools(setting, spec.hub_transport(), port));
     Ok(Registration {
         client,
         identity: registered.identity,
         human,
-        mcp,
+        tools,
         ours,
     })
+}
+
+/// Where a hub's tools are, at `port` or where the configuration has them.
+pub(super) fn tools(setting: &Setting, transport: Transport, port: Option<u16>) -> Endpoint {
+    let mcp = &setting.config.mcp;
+    let (configured, path) = match transport {
+        Transport::Http => (mcp.http_port, "/mcp"),
+        Transport::Sse => (mcp.sse_port, "/sse"),
+    };
+    Endpoint {
+        tls: false,
+        host: setting.config.hub.host.clone(),
+        port: port.unwrap_or(configured),
+        path: path.into(),
+    }
 }
 
 /// Starts a hub where ours has gone and does not come back by itself.

@@ -60,11 +60,12 @@ pub(super) fn run(args: &Serve) -> Result<Exit, Failure> {
     }
     block_on(Exit::NotDone, async {
         let (host, port) = (&setting.config.hub.host, setting.config.hub.port);
-        let bound = hub::bind(host, port, setting.config.mcp.http_port).map_err(bind_failure)?;
-        let (rest, mcp) = (
-            format!("http://{host}:{}", bound.rest_port()),
-            format!("http://{host}:{}/mcp", bound.mcp_port()),
-        );
+        let mcp = &setting.config.mcp;
+        let bound = hub::bind(host, port, mcp.http_port, mcp.sse_port).map_err(bind_failure)?;
+        let at = |port: u16| format!("http://{host}:{port}");
+        let rest = at(bound.rest_port());
+        let mcp = at(bound.mcp_port()) + "/mcp";
+        let sse = bound.sse_port().map(|port| at(port) + "/sse");
         let settings = hub::Settings {
             data_dir,
             max_hops: MAX_HOPS,
@@ -74,7 +75,8 @@ pub(super) fn run(args: &Serve) -> Result<Exit, Failure> {
         let stop = CancellationToken::new();
         stop_on_signals(&stop).map_err(failed)?;
         if args.json {
-            report::line(json!({"url": rest, "mcp_url": mcp, "pid": std::process::id()}));
+            let pid = std::process::id();
+            report::line(json!({"url": rest, "mcp_url": mcp, "sse_url": sse, "pid": pid}));
         } else {
             report::note(format_args!(
                 "the hub is at {rest}, its tools at {mcp}; Ctrl-C ends it"

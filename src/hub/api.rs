@@ -81,6 +81,9 @@ pub struct Record {
     /// Ours alone: where this hub's MCP endpoint is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_port: Option<u16>,
+    /// Ours alone: where its MCP endpoint over SSE is, if it has the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sse_port: Option<u16>,
 }
 
 /// Body of `POST /api/heartbeat/{name}`.

@@ -319,6 +319,7 @@ fn record(one: &Instance) -> Record {
         registered_at: one.registered_at,
         token: one.token.clone(),
         mcp_port: None,
+        sse_port: None,
     }
 }
 

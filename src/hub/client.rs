@@ -40,6 +40,8 @@ pub struct Registered {
     pub slot: u32,
     /// Where its MCP endpoint is, if the hub says so: ours does.
     pub mcp_port: Option<u16>,
+    /// The same over SSE.
+    pub sse_port: Option<u16>,
 }
 
 /// What answers at the hub's address.
@@ -119,6 +121,7 @@ impl Client {
             label: record.label,
             slot: record.slot,
             mcp_port: record.mcp_port,
+            sse_port: record.sse_port,
         })
     }
 

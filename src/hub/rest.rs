@@ -170,6 +170,7 @@ async fn register(
         })
         .await??;
     record.mcp_port = Some(hub.mcp_port);
+    record.sse_port = hub.sse_port;
     Ok(Json(json!(record)))
 }
 

@@ -1,7 +1,7 @@
-//! The hub as a server: two ports, one chat, and a clean end.
+//! The hub as a server: its ports, one chat, and a clean end.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::ListenerExt;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,11 +22,9 @@ use tracing::{info, warn};
 use super::chat::{Chat, News};
 use super::desk::Desk;
 use super::gate::{self, Barred};
+use super::ports::{Bound, Port};
 use super::store::Store;
-use super::{files, mcp, rest};
-
-/// Connections that may wait to be accepted, on each port.
-const BACKLOG: u32 = 1024;
+use super::{files, mcp, rest, sse};
 
 /// Bytes of a request body: a message, however much of it JSON escapes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -49,81 +47,6 @@ pub struct Settings {
     pub idle_exit: Option<Duration>,
 }
 
-/// Both ports, bound and listening, not served yet.
-#[derive(Debug)]
-pub struct Bound {
-    rest: TcpListener,
-    mcp: TcpListener,
-    rest_addr: SocketAddr,
-    mcp_addr: SocketAddr,
-}
-
-/// Why a hub cannot listen.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Something else listens there.
-    #[error("cannot listen on port {port}: it is taken")]
-    Taken { port: u16 },
-    #[error("cannot listen on `{host}`: the hub serves this machine alone")]
-    NotLoopback { host: String },
-    #[error("cannot listen on port {port}: {why}")]
-    Other { port: u16, why: io::Error },
-}
-
-impl Bound {
-    #[must_use]
-    pub fn rest_port(&self) -> u16 {
-        self.rest_addr.port()
-    }
-
-    #[must_use]
-    pub fn mcp_port(&self) -> u16 {
-        self.mcp_addr.port()
-    }
-}
-
-/// Takes both ports on a loopback host; 0 takes any.
-///
-/// # Errors
-/// [`BindError`] names the port that cannot be had.
-pub fn bind(host: &str, rest_port: u16, mcp_port: u16) -> Result<Bound, BindError> {
-    let ip = match host {
-        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        other => other.trim_matches(['[', ']']).parse().ok(),
-    };
-    let ip = ip
-        .filter(IpAddr::is_loopback)
-        .ok_or_else(|| BindError::NotLoopback { host: host.into() })?;
-    let (rest, rest_addr) = listen(SocketAddr::new(ip, rest_port))?;
-    let (mcp, mcp_addr) = listen(SocketAddr::new(ip, mcp_port))?;
-    Ok(Bound {
-        rest,
-        mcp,
-        rest_addr,
-        mcp_addr,
-    })
-}
-
-fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let open = || {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        let listener = socket.listen(BACKLOG)?;
-        let addr = listener.local_addr()?;
-        Ok((listener, addr))
-    };
-    let port = addr.port();
-    open().map_err(|why: io::Error| match why.kind() {
-        io::ErrorKind::AddrInUse => BindError::Taken { port },
-        _ => BindError::Other { port, why },
-    })
-}
-
 /// What every request may use.
 pub(super) struct Hub {
     pub(super) desk: Desk,
@@ -131,8 +54,10 @@ pub(super) struct Hub {
     pub(super) stop: CancellationToken,
     /// One task for each open stream.
     pub(super) streams: TaskTracker,
+    pub(super) sessions: sse::Sessions,
     pub(super) rest_port: u16,
     pub(super) mcp_port: u16,
+    pub(super) sse_port: Option<u16>,
     last_request: Mutex<Instant>,
 }
 
@@ -196,19 +121,33 @@ pub async fn serve(open: Open, stop: CancellationToken) -> Result<()> {
         news,
         stop: stop.clone(),
         streams: TaskTracker::new(),
+        sessions: sse::Sessions::default(),
         rest_port: bound.rest_port(),
         mcp_port: bound.mcp_port(),
+        sse_port: bound.sse_port(),
         last_request: Mutex::new(Instant::now()),
     });
-    info!(rest = hub.rest_port, mcp = hub.mcp_port, "the hub is up");
-
-    let rest = listener(
-        bound.rest,
-        gated(rest::routes(), hub.rest_port, &hub),
-        &stop,
+    info!(
+        rest = hub.rest_port,
+        mcp = hub.mcp_port,
+        sse = hub.sse_port,
+        "the hub is up"
     );
-    let mcp = listener(bound.mcp, gated(mcp::routes(), hub.mcp_port, &hub), &stop);
-    let served = async { tokio::try_join!(rest, mcp).map(drop) };
+
+    let listen = |port: Port, routes| {
+        let routes = gated(routes, port.number, &hub);
+        listener(port.tcp, routes, &stop)
+    };
+    let rest = listen(bound.rest, rest::routes());
+    let mcp = listen(bound.mcp, mcp::routes());
+    let sse = bound.sse.map(|port| listen(port, sse::routes()));
+    let sse = async {
+        match sse {
+            Some(served) => served.await,
+            None => Ok(()),
+        }
+    };
+    let served = async { tokio::try_join!(rest, mcp, sse).map(drop) };
     tokio::pin!(served);
     let ended = tokio::select! {
         result = &mut served => result,

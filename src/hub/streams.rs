@@ -30,6 +30,9 @@ use crate::types::trigger::ChannelName;
 /// Messages read from the store at a time.
 const PAGE: usize = 256;
 
+/// What a stream of ours begins with, so that the reader sees it open.
+const OPEN: &[u8] = b": open\n\n";
+
 /// Events that may wait for a slow reader.
 const QUEUE: usize = 16;
 
@@ -57,7 +60,7 @@ pub(super) async fn triggers(
         hub: Arc::clone(&hub),
         id,
     };
-    Ok(stream(&hub, async move |out| {
+    Ok(stream(&hub, Bytes::from_static(OPEN), async move |out| {
         feed_triggers(&open, &token, news, &out).await;
     }))
 }
@@ -117,7 +120,7 @@ pub(super) async fn messages(
         })
         .await??;
     let reader = Arc::clone(&hub);
-    Ok(stream(&hub, async move |out| {
+    Ok(stream(&hub, Bytes::from_static(OPEN), async move |out| {
         feed_messages(&reader, &token, last, channel, news, &out).await;
     }))
 }
@@ -157,7 +160,10 @@ async fn feed_messages(
 
 /// Waits for news that matter, or for so many that some were lost. False if
 /// there will be none.
-async fn wait(news: &mut broadcast::Receiver<News>, matters: impl Fn(News) -> bool) -> bool {
+pub(super) async fn wait(
+    news: &mut broadcast::Receiver<News>,
+    matters: impl Fn(News) -> bool,
+) -> bool {
     loop {
         match news.recv().await {
             Ok(one) if !matters(one) => {}
@@ -167,15 +173,18 @@ async fn wait(news: &mut broadcast::Receiver<News>, matters: impl Fn(News) -> bo
     }
 }
 
-/// Answers with a stream that `feed` fills until it returns, the reader goes,
-/// or the hub stops.
-fn stream<F>(hub: &Shared, feed: impl FnOnce(mpsc::Sender<Bytes>) -> F) -> Response
+/// Answers with a stream that begins with `opening`, and that `feed` fills
+/// until it returns, the reader goes, or the hub stops.
+pub(super) fn stream<F>(
+    hub: &Shared,
+    opening: Bytes,
+    feed: impl FnOnce(mpsc::Sender<Bytes>) -> F,
+) -> Response
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let (out, body) = mpsc::channel(QUEUE);
-    // Something to send at once, so that the reader sees the stream open.
-    let opened = out.try_send(Bytes::from_static(b": open\n\n"));
+    let opened = out.try_send(opening);
     debug_assert!(opened.is_ok(), "the queue is new");
     let (gone, stop, shared) = (out.clone(), hub.stop.clone(), Arc::clone(hub));
     let feed = feed(out);

@@ -63,6 +63,18 @@ pub struct AgentSpec {
     pub pacing: Pacing,
 }
 
+impl AgentSpec {
+    /// How the hub is spoken to for this agent; the bridge, which stands
+    /// between them in `stdio` mode, has no need of the old transport.
+    #[must_use]
+    pub fn hub_transport(&self) -> Transport {
+        match self.inject.as_ref().map(Inject::route) {
+            Some(Route::Bridge) => Transport::Http,
+            _ => self.transport,
+        }
+    }
+}
+
 /// How an agent is told where its MCP servers are. A closed set: each variant
 /// carries exactly what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 
 mod door;
 mod mcp;
+mod sse;
 mod told;
 mod tool;
 

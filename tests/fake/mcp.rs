@@ -4,9 +4,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
 
+use crate::sse::Stream;
 use crate::told::{self, Told};
 
 /// An MCP session with one server.
@@ -15,8 +17,12 @@ enum Link {
         url: String,
         headers: Vec<(String, String)>,
     },
+    Sse(Stream),
     Command(Box<Child>),
 }
+
+/// The stream that is kept from call to call, as agents do.
+static KEPT: Mutex<Option<Link>> = Mutex::new(None);
 
 /// Calls a tool of the hub, or else of the first server; the result, or the
 /// error.
@@ -28,9 +34,15 @@ pub(crate) fn call(tool: &str, arguments: &str) -> Value {
         return json!({"error": "no server was configured"});
     };
     let talk = || -> std::io::Result<Value> {
-        let mut link = connect(server, false)?;
+        let mut kept = KEPT.lock().expect("no panic before");
+        let mut link = match kept.take() {
+            Some(link) => link,
+            None => connect(server, false)?,
+        };
         let call = json!({"name": tool, "arguments": arguments});
-        link.request("tools/call", &call)
+        let answer = link.request("tools/call", &call)?;
+        *kept = matches!(link, Link::Sse(_)).then_some(link);
+        Ok(answer)
     };
     talk().unwrap_or_else(|error| json!({"error": error.to_string()}))
 }
@@ -70,7 +82,12 @@ pub(crate) fn probe(cleared: bool) -> Value {
 
 fn connect(server: Told, cleared: bool) -> std::io::Result<Link> {
     let mut link = match server {
-        Told::Http { url, headers } => Link::Http { url, headers },
+        Told::Http {
+            url,
+            headers,
+            is_sse: true,
+        } => Link::Sse(Stream::open(&url, headers)?),
+        Told::Http { url, headers, .. } => Link::Http { url, headers },
         Told::Command { words, env, cwd } => {
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]);
@@ -118,6 +135,7 @@ impl Link {
                 headers.extend(session.map(|id| ("Mcp-Session-Id".to_owned(), id)));
                 Ok(answer)
             }
+            Self::Sse(stream) => stream.send(message),
             Self::Command(child) => {
                 let (Some(input), Some(output)) = (&mut child.stdin, &mut child.stdout) else {
                     return Err(std::io::ErrorKind::BrokenPipe.into());
@@ -145,7 +163,7 @@ impl Drop for Link {
 }
 
 /// Posts a message; the answer, and the MCP session that begins with it.
-fn post(
+pub(crate) fn post(
     url: &str,
     headers: &[(String, String)],
     body: &Value,

@@ -11,6 +11,7 @@ pub(crate) enum Told {
     Http {
         url: String,
         headers: Vec<(String, String)>,
+        is_sse: bool,
     },
     Command {
         words: Vec<String>,
@@ -152,6 +153,7 @@ fn told(entry: &Value) -> Option<Told> {
         return Some(Told::Http {
             url: expand(url),
             headers,
+            is_sse: entry["type"] == "sse",
         });
     }
     let words = [texts(&entry["command"]), texts(&entry["args"])].concat();

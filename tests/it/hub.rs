@@ -71,6 +71,7 @@ async fn an_instance_registers_beats_and_leaves() {
     assert_eq!(first.identity.name.as_str(), "claude");
     assert_eq!((first.label.as_str(), first.slot), ("My Claude", 1));
     assert_eq!(first.mcp_port, Some(hub.mcp_port));
+    assert_eq!(first.sse_port, Some(hub.sse_port));
     let second = client.register(&base, None, None, Some(&human)).await;
     let second = second.expect("registered");
     assert_eq!(second.identity.name.as_str(), "claude-2");
@@ -760,7 +761,7 @@ async fn two_hubs_never_share_a_directory_or_a_port() {
         max_hops: 4,
         idle_exit: None,
     };
-    let bound = hub::bind("localhost", 0, 0).expect("two ports");
+    let bound = hub::bind("localhost", 0, 0, 0).expect("three ports");
     let error = hub::open(bound, &settings)
         .err()
         .expect("the directory is taken");
@@ -771,12 +772,15 @@ async fn two_hubs_never_share_a_directory_or_a_port() {
         "{error:#}"
     );
 
-    let taken = hub::bind("127.0.0.1", 0, hub.mcp_port).expect_err("taken");
+    let taken = hub::bind("127.0.0.1", 0, hub.mcp_port, 0).expect_err("taken");
     assert_eq!(
         taken.to_string(),
         format!("cannot listen on port {}: it is taken", hub.mcp_port)
     );
-    let open = hub::bind("0.0.0.0", 0, 0).expect_err("not loopback");
+    // Few need this one, and a hub without it is one for all the others.
+    let without = hub::bind("127.0.0.1", 0, 0, hub.sse_port).expect("two ports");
+    assert_eq!(without.sse_port(), None);
+    let open = hub::bind("0.0.0.0", 0, 0, 0).expect_err("not loopback");
     assert_eq!(
         open.to_string(),
         "cannot listen on `0.0.0.0`: the hub serves this machine alone"

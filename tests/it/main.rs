@@ -9,6 +9,7 @@ mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
+mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`

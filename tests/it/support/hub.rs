@@ -25,6 +25,7 @@ pub(crate) struct Hub {
     pub(crate) dir: Arc<TempDir>,
     pub(crate) rest_port: u16,
     pub(crate) mcp_port: u16,
+    pub(crate) sse_port: u16,
     stop: CancellationToken,
     served: JoinHandle<anyhow::Result<()>>,
 }
@@ -37,8 +38,9 @@ impl Hub {
 
     /// A hub with what is in the directory, as after a restart.
     pub(crate) async fn start_in(dir: Arc<TempDir>, idle_exit: Option<Duration>) -> Self {
-        let bound = hub::bind("127.0.0.1", 0, 0).expect("two ports");
+        let bound = hub::bind("127.0.0.1", 0, 0, 0).expect("three ports");
         let (rest_port, mcp_port) = (bound.rest_port(), bound.mcp_port());
+        let sse_port = bound.sse_port().expect("a port for SSE");
         let stop = CancellationToken::new();
         let settings = Settings {
             data_dir: dir.path().join("hub"),
@@ -53,6 +55,7 @@ impl Hub {
             dir,
             rest_port,
             mcp_port,
+            sse_port,
             stop,
             served,
         };

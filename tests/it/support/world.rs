@@ -24,6 +24,7 @@ pub(crate) struct World {
     dir: tempfile::TempDir,
     pub(crate) port: u16,
     pub(crate) mcp_port: u16,
+    pub(crate) sse_port: u16,
     hub: Option<Child>,
 }
 
@@ -33,11 +34,12 @@ impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (rest, mcp) = (free(), free());
+        let (rest, mcp, sse) = (free(), free(), free());
         let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
         let world = Self {
             port: port(&rest),
             mcp_port: port(&mcp),
+            sse_port: port(&sse),
             dir,
             hub: None,
         };
@@ -100,7 +102,7 @@ impl World {
         ]
     }
 
-    fn args<'a>(args: &[&'a str], ports: &'a [String; 4]) -> Vec<&'a str> {
+    fn args<'a>(args: &[&'a str], ports: &'a [String; 6]) -> Vec<&'a str> {
         let dashes = args
             .iter()
             .position(|arg| *arg == "--")
@@ -113,12 +115,14 @@ impl World {
             .collect()
     }
 
-    fn ports(&self) -> [String; 4] {
+    fn ports(&self) -> [String; 6] {
         [
             "--port".into(),
             self.port.to_string(),
             "--mcp-http-port".into(),
             self.mcp_port.to_string(),
+            "--mcp-sse-port".into(),
+            self.sse_port.to_string(),
         ]
     }
 
