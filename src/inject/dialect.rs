@@ -51,15 +51,15 @@ pub(super) fn reference(dialect: Dialect, by_flag: bool, variable: &str) -> Opti
     match dialect {
         // It replaces them in its settings alone.
         Dialect::Qwen if by_flag => None,
-        Dialect::Claude
+        Dialect::Antigravity
+        | Dialect::Claude
         | Dialect::Codebuddy
         | Dialect::Copilot
         | Dialect::Gemini
         | Dialect::Generic
         | Dialect::Qwen => Some(format!("${{{variable}}}")),
         Dialect::Opencode => Some(format!("{{env:{variable}}}")),
-        // Antigravity hands them on as they stand, says its issue 233.
-        Dialect::Antigravity | Dialect::Codex | Dialect::Kimi => None,
+        Dialect::Codex | Dialect::Kimi => None,
     }
 }
 
@@ -69,8 +69,10 @@ pub(super) fn is_replaced(dialect: Dialect, by_flag: bool, text: &str) -> bool {
         Dialect::Qwen if by_flag => false,
         Dialect::Copilot | Dialect::Gemini | Dialect::Qwen => text.contains('$'),
         Dialect::Opencode => text.contains("{env:") || text.contains("{file:"),
-        Dialect::Claude | Dialect::Codebuddy | Dialect::Generic => text.contains("${"),
-        Dialect::Antigravity | Dialect::Codex | Dialect::Kimi => false,
+        Dialect::Antigravity | Dialect::Claude | Dialect::Codebuddy | Dialect::Generic => {
+            text.contains("${")
+        }
+        Dialect::Codex | Dialect::Kimi => false,
     }
 }
 

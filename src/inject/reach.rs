@@ -91,7 +91,14 @@ impl<'a> Reach<'a> {
 
     /// Remote servers are reached through the proxy, by their URLs.
     pub(super) fn is_proxied(&self) -> bool {
-        self.route == Route::Proxy
+        self.route == Route::Proxy && !self.is_bridged()
+    }
+
+    /// Remote servers are reached by way of the bridge: in a file that sessions
+    /// share, also where an entry cannot refer to the address of each.
+    fn is_bridged(&self) -> bool {
+        let can_refer = || self.variable(URL_VAR).is_some();
+        self.route == Route::Bridge || self.in_settings() && !can_refer()
     }
 
     /// The URL under which the agent has a server.
@@ -102,11 +109,9 @@ impl<'a> Reach<'a> {
         base.unwrap_or_default() + &path
     }
 
-    /// How an entry refers to a variable. In a file that sessions share there
-    /// is no other way, whatever we know of the agent.
+    /// How an entry refers to a variable, if it can.
     fn variable(&self, name: &str) -> Option<String> {
-        let known = dialect::reference(self.dialect, self.by_flag, name);
-        known.or_else(|| self.in_settings().then(|| format!("${{{name}}}")))
+        dialect::reference(self.dialect, self.by_flag, name)
     }
 
     /// True for a command that may not, or cannot, be written out.
@@ -200,11 +205,11 @@ pub(super) fn entry(
                     .collect(),
             })
         }
-        (Kind::Remote(remote), Route::Bridge) if remote.transport == Transport::Sse => {
-            Err("be bridged to a server over SSE".to_owned())
-        }
-        (Kind::Remote(_), Route::Bridge) => Ok(reach.bridge(&server.name)),
-        (Kind::Remote(remote), Route::Proxy) => {
+        (Kind::Remote(remote), _) if reach.is_bridged() => match remote.transport {
+            Transport::Http => Ok(reach.bridge(&server.name)),
+            Transport::Sse => Err("be bridged to a server over SSE".to_owned()),
+        },
+        (Kind::Remote(remote), _) => {
             let Some(proxy) = &reach.link.proxy else {
                 return Err("be reached: there is no proxy".to_owned());
             };

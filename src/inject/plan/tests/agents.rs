@@ -51,7 +51,7 @@ fn each_agent_has_its_documents() {
         ),
         (
             "antigravity",
-            proxied("serverURL", url, "key-secret"),
+            proxied("serverURL", url, expanded),
             json!({ "command": "node", "args": ["a b.js"], "env": set }),
         ),
     ];
@@ -224,4 +224,31 @@ fn kimi_is_told_of_its_users_own_file_too() {
         plan.args,
         ["--mcp", "/home/u/.kimi/mcp.json", "--mcp", FILE]
     );
+}
+
+#[test]
+fn settings_that_know_no_variables_name_the_bridge() {
+    for (name, path, root, env_key) in [
+        (
+            "codex",
+            "/home/u/.codex/config.toml",
+            "mcp_servers",
+            "env_vars",
+        ),
+        ("kimi", "/home/u/.kimi/mcp.json", "mcpServers", "env"),
+    ] {
+        let spec = spec(name, Inject::SettingsFile { path: path.into() });
+        let plan = shown(&spec, &[hub()]);
+        assert_eq!(plan["env"], json!({}), "{name}");
+        let file = &plan["files"][0];
+        assert_eq!(file["keys"], json!([root, "chat"]), "{name}");
+        let mut entry = file["entry"].clone();
+        let told = entry
+            .as_object_mut()
+            .and_then(|entry| entry.remove(env_key));
+        let forwarded = (name == "codex").then(|| json!(["WRAPPER_SESSION_ID"]));
+        assert_eq!(told, forwarded, "{name}");
+        let bridge = json!({ "command": "/bin/wrapper", "args": ["bridge", "chat"] });
+        assert_eq!(entry, bridge, "{name}");
+    }
 }
