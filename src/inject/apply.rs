@@ -8,7 +8,9 @@ use std::io::ErrorKind;
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -30,8 +32,15 @@ pub struct Applied {
     /// Locked: this session lives.
     alive: Arc<File>,
     /// Waits for the disk in the agent's stead.
-    syncing: Option<JoinHandle<()>>,
+    syncing: Option<Syncing>,
 }
+
+/// A thread that waits for the disk, and what ends it before it begins.
+type Syncing = (Sender<()>, JoinHandle<()>);
+
+/// The disk is not waited for while the agent starts: that would hold up
+/// whatever else is written, our log among it.
+const LATER: Duration = Duration::from_millis(300);
 
 /// The entries of a plan that go into one file: its path without links, what
 /// it is written in, and each with its keys.
@@ -87,6 +96,7 @@ impl InjectPlan {
     /// The entries for the user's files, file by file.
     fn groups(&self) -> Result<Vec<Group<'_>>> {
         let mut groups: Vec<Group> = Vec::new();
+        let mut known: Option<(&Path, PathBuf)> = None;
         for file in &self.files {
             let PlannedFile::Merged {
                 path,
@@ -97,8 +107,13 @@ impl InjectPlan {
             else {
                 continue;
             };
-            let real =
-                user_file::real(path).map_err(|error| merge::refused(path, &error.to_string()))?;
+            // As a rule all are of one file.
+            let real = match &known {
+                Some((last, real)) if last == path => real.clone(),
+                _ => user_file::real(path)
+                    .map_err(|error| merge::refused(path, &error.to_string()))?,
+            };
+            known = Some((path, real.clone()));
             match groups.iter_mut().find(|(other, ..)| *other == real) {
                 Some((.., entries)) => entries.push((keys, entry)),
                 None => groups.push((real, *format, vec![(keys, entry)])),
@@ -130,14 +145,19 @@ impl Applied {
             return;
         }
         let journal = Arc::clone(&self.alive);
+        let (end, ended) = mpsc::channel();
         let sync = move || {
+            // At the end all is put back, and synchronized by that.
+            if ended.recv_timeout(LATER) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
             let mut files = iter::once(&*journal).chain(&files);
             if let Err(error) = files.try_for_each(File::sync_all) {
                 tracing::warn!(%error, "cannot wait for the disk");
             }
         };
         match thread::Builder::new().name("sync".into()).spawn(sync) {
-            Ok(thread) => self.syncing = Some(thread),
+            Ok(thread) => self.syncing = Some((end, thread)),
             Err(error) => tracing::warn!(%error, "merged files are not synchronized"),
         }
     }
@@ -145,12 +165,11 @@ impl Applied {
 
 impl Drop for Applied {
     fn drop(&mut self) {
-        if self
-            .syncing
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::warn!("merged files may not be on the disk");
+        if let Some((end, thread)) = self.syncing.take() {
+            drop(end);
+            if thread.join().is_err() {
+                tracing::warn!("merged files may not be on the disk");
+            }
         }
         match journal::turn(&self.session_dir) {
             Ok(_turn) => put_back(&self.session_dir, &self.journal),
