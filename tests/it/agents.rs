@@ -180,18 +180,7 @@ async fn one(world: &World, agent: &str, settings: Option<PathBuf>, upstream: &U
 /// No credential on a command line, nor in a file but in those of the user's
 /// and of the hub's; files of ours are ours alone.
 fn discreet(world: &World, agent: &str, session: &Path) {
-    let store = rusqlite::Connection::open_with_flags(
-        world.path("data/wrapper/hub/hub.db"),
-        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )
-    .expect("the store");
-    let token: String = store
-        .query_row(
-            "SELECT token FROM instances WHERE name = ?",
-            [agent],
-            |row| row.get(0),
-        )
-        .expect("the token");
+    let token = world.token(agent);
     let secrets: Vec<&str> = SECRETS.into_iter().chain([token.as_str()]).collect();
     let shows = |text: &str| secrets.iter().any(|secret| text.contains(secret));
     for (pid, args) in world.processes() {

@@ -33,18 +33,7 @@ async fn secrets_stay_where_they_belong() {
         .split('\0')
         .find_map(|pair| pair.strip_prefix("WRAPPER_MCP_KEY=").map(str::to_owned))
         .expect("the key");
-    let store = rusqlite::Connection::open_with_flags(
-        world.path("data/wrapper/hub/hub.db"),
-        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )
-    .expect("the store");
-    let token: String = store
-        .query_row(
-            "SELECT token FROM instances WHERE name = 'fake'",
-            [],
-            |row| row.get(0),
-        )
-        .expect("the token");
+    let token = world.token("fake");
     let secrets = [human.as_str(), key.as_str(), token.as_str()];
     assert!(
         secrets.iter().all(|secret| secret.len() == 32),

@@ -249,6 +249,18 @@ impl World {
         names
     }
 
+    /// The token of an instance, as the hub keeps it.
+    pub(crate) fn token(&self, instance: &str) -> String {
+        let store = rusqlite::Connection::open_with_flags(
+            self.path("data/wrapper/hub/hub.db"),
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+        )
+        .expect("the store");
+        let query = "SELECT token FROM instances WHERE name = ?";
+        let token = store.query_row(query, [instance], |row| row.get(0));
+        token.expect("the token")
+    }
+
     /// Every live process that has to do with this world, with its arguments.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let mark = self.dir.path().to_string_lossy().into_owned();
