@@ -116,7 +116,10 @@ impl Remote {
 
     /// The handshake came to this version of the protocol.
     pub(super) fn agreed(&self, version: &str) {
-        self.session().version = HeaderValue::from_str(version).ok();
+        match HeaderValue::from_str(version) {
+            Ok(version) => self.session().version = Some(version),
+            Err(error) => tracing::warn!(%error, "the server's version cannot be sent"),
+        }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

@@ -3,6 +3,8 @@
 //! One connection per request: a heartbeat every five seconds needs no pool,
 //! and a registration is on the way of every launch.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::marker::PhantomData;
@@ -24,6 +26,8 @@ use super::exchange::{self, Opened, Stream};
 use crate::types::identity::{AgentName, Identity, InstanceName, Token};
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Endpoint;
+
+pub use error::Error;
 
 /// A hub at an address. Cheap to make and to clone: nothing is open.
 #[derive(Debug, Clone)]
@@ -51,27 +55,6 @@ pub enum Kind {
     Ours(Health),
     /// agentchattr's own server.
     Agentchattr,
-}
-
-/// Why a hub did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing answers there, or not in time.
-    #[error("cannot reach the hub at {url}: {why}")]
-    Unreachable { url: String, why: io::ErrorKind },
-    /// Something answers, but nothing that a hub would say.
-    #[error("what answers at {url} is no hub")]
-    NotAHub { url: String },
-    /// The token is stale: register again.
-    #[error("the hub no longer knows this session")]
-    Conflict,
-    #[error("the hub refuses the token: {text}")]
-    Unauthorized { text: String },
-    #[error("the hub refuses: {text} (status {status})")]
-    Refused { status: u16, text: String },
-    /// The hub has no such endpoint: it is not one of ours.
-    #[error("the hub has no such service")]
-    Unsupported,
 }
 
 impl Client {
@@ -109,7 +92,8 @@ impl Client {
         };
         let mut request = self.request(Method::POST, "/api/register", previous, Some(&body))?;
         if let Some(human) = human {
-            let value = secret(human.expose()).ok_or_else(|| unusable("the human's token"))?;
+            let value =
+                secret(human.expose()).ok_or_else(|| Error::unusable("the human's token"))?;
             request.headers_mut().insert("x-session-token", value);
         }
         let record: Record = self.answer(request).await?;
@@ -284,19 +268,19 @@ impl Client {
             .header(HOST, self.rest.authority());
         if let Some(token) = token {
             let value = secret(&format!("Bearer {}", token.expose()))
-                .ok_or_else(|| unusable("the token"))?;
+                .ok_or_else(|| Error::unusable("the token"))?;
             request = request.header(AUTHORIZATION, value);
         }
         let body = match body {
             Some(body) => {
                 request = request.header(CONTENT_TYPE, "application/json");
-                serde_json::to_vec(body).map_err(|_| unusable("the body"))?
+                serde_json::to_vec(body).map_err(|_| Error::unusable("the body"))?
             }
             None => Vec::new(),
         };
         request
             .body(Full::from(body))
-            .map_err(|_| unusable("the address"))
+            .map_err(|_| Error::unusable("the address"))
     }
 
     /// Sends a request and reads what it is answered.
@@ -400,12 +384,4 @@ fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// What we were given cannot be sent.
-fn unusable(what: &str) -> Error {
-    Error::Refused {
-        status: 400,
-        text: format!("{what} cannot be sent"),
-    }
 }
