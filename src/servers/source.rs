@@ -24,7 +24,7 @@ pub struct Ready {
 
 /// Why a server cannot be had. One line, which may stand in a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("server `{server}`: {what}")]
+#[error("`mcp_servers.{server}`: {what}")]
 pub struct Failure {
     pub server: ServerName,
     pub what: String,
@@ -106,7 +106,8 @@ fn finished(
                     Source::Git(git) => checkout(git).map(|checkout| {
                         let warnings = checkout.warning.into_iter();
                         ready.warnings.extend(
-                            warnings.map(|warning| format!("server `{}`: {warning}", spec.name)),
+                            warnings
+                                .map(|warning| format!("`mcp_servers.{}`: {warning}", spec.name)),
                         );
                         Some(checkout.root)
                     }),

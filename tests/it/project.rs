@@ -179,7 +179,7 @@ async fn what_cannot_be_carried_ends_the_launch_with_its_name() {
                  ref = \"v1\"\ncommand = \"x\"\n",
                 world.path("no-repository").display()
             ),
-            "server `tool`",
+            "`mcp_servers.tool`",
         ),
     ] {
         world.configure(&format!("{config}{more}"));
@@ -193,7 +193,7 @@ async fn what_cannot_be_carried_ends_the_launch_with_its_name() {
     // What git said can be read again.
     let logs = super::secrets::files(&world.path("state/logs"));
     let log = fs::read_to_string(&logs[0]).expect("a log");
-    assert!(log.contains("server `tool`"), "{log}");
+    assert!(log.contains("`mcp_servers.tool`"), "{log}");
     assert_eq!(fs::read_to_string(&settings).expect("settings"), before);
     // A project's file that is broken ends it as well.
     world.configure(&config);

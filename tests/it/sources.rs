@@ -239,7 +239,7 @@ fn a_branch_of_a_remote_that_is_away_is_what_it_was() {
     let [warning] = &ready.warnings[..] else {
         panic!("{:?}", ready.warnings)
     };
-    let start = format!("server `x`: cannot fetch {}: fatal: ", place.url());
+    let start = format!("`mcp_servers.x`: cannot fetch {}: fatal: ", place.url());
     assert!(
         warning.starts_with(&start) && warning.contains("`branch:main` is what it was before"),
         "{warning}"
@@ -419,7 +419,7 @@ fn a_subdirectory_does_not_lead_out() {
                 .prepare(&specs(subdir))
                 .expect_err("refused")
                 .to_string();
-            let start = format!("server `x`: `subdir`: there is no directory {subdir} in ");
+            let start = format!("`mcp_servers.x`: `subdir`: there is no directory {subdir} in ");
             assert!(said.starts_with(&start) && said.ends_with(&url), "{said}");
         }
     }
@@ -454,12 +454,14 @@ fn all_that_fails_is_told() {
     let lines: Vec<&str> = said.lines().collect();
     let url = place.url();
     for (line, starts) in lines.iter().zip([
-        format!("server `tag`: cannot fetch {url}: fatal: couldn't find remote ref refs/tags/v9"),
-        format!("server `away`: cannot fetch {none}: fatal: "),
-        format!("server `branch`: cannot fetch {url}: it has no branch `none`"),
-        format!("server `commit`: cannot fetch {url}: it has no commit `{commit}`"),
         format!(
-            "server `local`: `path`: cannot find {}",
+            "`mcp_servers.tag`: cannot fetch {url}: fatal: couldn't find remote ref refs/tags/v9"
+        ),
+        format!("`mcp_servers.away`: cannot fetch {none}: fatal: "),
+        format!("`mcp_servers.branch`: cannot fetch {url}: it has no branch `none`"),
+        format!("`mcp_servers.commit`: cannot fetch {url}: it has no commit `{commit}`"),
+        format!(
+            "`mcp_servers.local`: `path`: cannot find {}",
             place.path("gone").display()
         ),
     ]) {
@@ -537,26 +539,26 @@ fn values_come_from_the_environment_and_from_files() {
     for (spec, says) in [
         (
             command_spec("${NO}"),
-            "server `cmd`: `args[0]`: the variable `NO` is not set".to_owned(),
+            "`mcp_servers.cmd`: `args[0]`: the variable `NO` is not set".to_owned(),
         ),
         (
             remote("https://x.dev", header(HeaderValue::Env("NO".into()))),
-            "server `net`: `headers.A`: the variable `NO` is not set".to_owned(),
+            "`mcp_servers.net`: `headers.A`: the variable `NO` is not set".to_owned(),
         ),
         (
             remote("https://x.dev", header(HeaderValue::File(gone.clone()))),
             format!(
-                "server `net`: `headers.A`: cannot read {}: ",
+                "`mcp_servers.net`: `headers.A`: cannot read {}: ",
                 gone.display()
             ),
         ),
         (
             remote("https://x.dev", header(HeaderValue::Env("LINES".into()))),
-            "server `net`: `headers.A`: the value has a control character".to_owned(),
+            "`mcp_servers.net`: `headers.A`: the value has a control character".to_owned(),
         ),
         (
             remote("https://u:${TOKEN}@x.dev", Vec::new()),
-            "server `net`: `url`: it is no `http://host:port/path`: ".to_owned(),
+            "`mcp_servers.net`: `url`: it is no `http://host:port/path`: ".to_owned(),
         ),
     ] {
         let said = place.prepare(&[spec]).expect_err("refused").to_string();

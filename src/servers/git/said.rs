@@ -45,8 +45,8 @@ impl Said {
         }
     }
 
-    /// Git's own words: its last complaint, and what another program, as ssh,
-    /// said just before.
+    /// Git's own words: its last complaint, and what it or another program, as
+    /// ssh, said just before, which is often the better one.
     pub(super) fn reason(&self, status: ExitStatus) -> String {
         let complaint = |line: &String| line.starts_with("fatal: ") || line.starts_with("error: ");
         let Some(last) = self.lines.iter().rposition(complaint) else {
@@ -57,7 +57,7 @@ impl Said {
             line.starts_with("remote: ") || line.contains("...") || line.starts_with("From ")
         };
         let before = last.checked_sub(1).map(|at| &self.lines[at]);
-        match before.filter(|line| !complaint(line) && !own(line)) {
+        match before.filter(|line| !own(line)) {
             Some(before) => format!("{before}; {}", self.lines[last]),
             None => self.lines[last].clone(),
         }
@@ -100,6 +100,10 @@ mod tests {
                 "fatal: early EOF",
             ),
             ("fatal: no newline", "fatal: no newline"),
+            (
+                "fatal: 'x' is no repository\nfatal: Could not read.\n",
+                "fatal: 'x' is no repository; fatal: Could not read.",
+            ),
             (
                 "git@x: Permission denied (publickey).\nfatal: Could not read.\n\n\
                  Please make sure you have the correct access rights\nand the repository exists.\n",
