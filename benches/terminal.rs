@@ -260,7 +260,8 @@ fn ours(command: &[String]) -> Result<ExitCode, Failure> {
             manifest: wrapper::session::detect::Manifest::default(),
         };
         let tty = wrapper::terminal::DevTty::open()?;
-        wrapper::session::supervise(job, tty, mailbox).await?;
+        let launch = job.launch.clone();
+        wrapper::session::supervise(job, tty, mailbox, |_| launch.clone()).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

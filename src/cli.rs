@@ -4,11 +4,14 @@
 //! stand before the verb or the agent. Both are one rewrite ahead of clap:
 //! the verb goes first.
 
+mod sessions;
+
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::sessions::{Mcp, McpList, McpServer, McpSet, Ps, Restart};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -17,24 +20,23 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
+  wrapper ps                              the sessions; restart SESSION
+  wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
-  wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
-  wrapper read [--channel C] [-n N] [-f]  read the chat
-  wrapper who                             who is online
+  wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
 
 A launch:
-  --label TEXT             the name shown in the chat
-  --cwd DIR                where the agent runs
+  --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
   --restart WHEN           never, on-crash (the default) or always; --no-restart
   --offline                without a hub
+  --mcp NAME=URL, --mcp-file FILE         servers for this session alone
   --trust-project          take the servers of .mcp.json without asking
   --dry-run                show what would be set, written and run; do nothing
-Every verb:
+Every verb (`wrapper VERB --help` says more):
   --config FILE            in place of ~/.config/wrapper/config.toml
   --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
-  --json                   print one JSON document
-  -h, --help, -V, --version
+  --json, -h, --help, -V, --version
 What follows `--` goes to the agent untouched.
 ";
 
@@ -62,6 +64,13 @@ pub enum Verb {
     Read(Read),
     /// Show who is online
     Who(Who),
+    /// Show the sessions on this machine
+    Ps(Ps),
+    /// Restart a session's agent, resuming where it can
+    Restart(Restart),
+    /// A session's MCP servers, live
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
     /// The MCP server that an agent's settings name by command
@@ -70,6 +79,9 @@ pub enum Verb {
     /// The agent that `demo` launches
     #[command(hide = true, disable_help_flag = true)]
     DemoAgent(DemoAgent),
+    /// The guard of the servers that we run, or the way to one of them
+    #[command(hide = true)]
+    Hosted(Hosted),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +94,12 @@ pub struct Run {
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
+    /// An MCP server for this session alone, by its URL; repeatable
+    #[arg(long, value_name = "NAME=URL")]
+    pub mcp: Vec<String>,
+    /// MCP servers for this session alone, in the form of `.mcp.json`; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub mcp_file: Vec<std::path::PathBuf>,
     /// Accept the servers of the project's `.mcp.json` without asking
     #[arg(long)]
     pub trust_project: bool,
@@ -182,6 +200,13 @@ pub struct DemoAgent {
     /// What was injected
     #[arg(long)]
     pub mcp_config: std::path::PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Hosted {
+    /// A program and its arguments; none: the guard
+    #[arg(last = true)]
+    pub words: Vec<OsString>,
 }
 
 impl Cli {
@@ -374,7 +399,8 @@ mod tests {
             if verb.is_hide_set() || verb.get_name() == "run" {
                 continue;
             }
-            assert!(HELP.contains(&format!("wrapper {}", verb.get_name())));
+            let name = verb.get_name();
+            assert!(HELP.contains(&format!(" {name} ")) || HELP.contains(&format!(" {name},")));
         }
         let command = Cli::command();
         let run = command.find_subcommand("run").expect("a verb");

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | roots | [`cmd`]: one file a verb, the only place where machines meet |
 //! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts, [`bridge`] is a session's server for an agent that speaks stdio |
-//! | machines | [`config`], [`servers`], [`inject`], [`proxy`], [`session`] on [`terminal`], [`control`], [`hub`] |
+//! | doors | [`control`]: what a session can be asked, over the [`catalog`] of its servers |
+//! | machines | [`config`], [`servers`], [`inject`], [`proxy`] on [`credential`] and [`hosting`], [`session`] on [`terminal`], [`hub`] |
 //! | ground | [`types`]: values and their parsers, pure |
 //! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
 //!
@@ -22,6 +23,8 @@
 #[doc(hidden)]
 pub mod bridge;
 #[doc(hidden)]
+pub mod catalog;
+#[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
 pub mod cmd;
@@ -29,6 +32,10 @@ pub mod cmd;
 pub mod config;
 #[doc(hidden)]
 pub mod control;
+#[doc(hidden)]
+pub mod credential;
+#[doc(hidden)]
+pub mod hosting;
 #[doc(hidden)]
 pub mod hub;
 #[doc(hidden)]

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 #[cfg(not(target_os = "linux"))]
 use tokio::time::sleep as sleep_through;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::hub::client::{Client, Error};
+use crate::types::hub::HubState;
 use crate::types::identity::{AgentName, Identity, Token};
 use crate::types::upstream::Live;
 
@@ -23,15 +25,10 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two tries while the hub does not answer or will not have us.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How a session stands with its hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HubState {
-    Registered,
-    /// It does not answer, or refuses us; we go on trying.
-    Connecting,
-    /// We were told to do without.
-    Offline,
-}
+/// The same while a call waits for a hub of this machine, which is back soon
+/// when it restarts; and how long that is believed.
+const HURRY: Duration = Duration::from_millis(25);
+const HURRIED: Duration = Duration::from_secs(15);
 
 /// What keeps one instance registered.
 pub struct Presence {
@@ -46,28 +43,47 @@ pub struct Presence {
     pub nudge: Arc<Notify>,
 }
 
+/// What a heartbeat came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beat {
+    /// We are registered.
+    Well,
+    /// Nothing answers.
+    Away,
+    Refused,
+}
+
 impl Presence {
     /// Runs until told to stop; never fails: a hub that is away comes back.
     pub async fn run(self, stop: CancellationToken) {
         let mut pause = HEARTBEAT;
+        let mut nudged: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep_through(pause) => {}
-                () = self.nudge.notified() => {}
+                () = self.nudge.notified() => nudged = Some(Instant::now()),
             }
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
                 beat = self.beat() => beat,
             };
-            pause = if beat { HEARTBEAT } else { RETRY };
+            if beat == Beat::Well {
+                nudged = None;
+            }
+            let is_hurried = nudged.is_some_and(|at| at.elapsed() < HURRIED);
+            pause = match beat {
+                Beat::Well => HEARTBEAT,
+                Beat::Away if is_hurried && self.client.is_local() => HURRY,
+                Beat::Away | Beat::Refused => RETRY,
+            };
         }
     }
 
-    /// One heartbeat and what follows from it; true if we are registered.
-    async fn beat(&self) -> bool {
+    /// One heartbeat and what follows from it.
+    async fn beat(&self) -> Beat {
         let Some(identity) = self.live.borrow().identity.clone() else {
-            return true;
+            return Beat::Well;
         };
         let result = match self.client.heartbeat(&identity, None).await {
             Ok(name) if name == identity.name => Ok(()),
@@ -82,10 +98,10 @@ impl Presence {
             Err(Error::Conflict | Error::Unauthorized { .. }) => self.register(&identity).await,
             Err(error) => Err(error),
         };
-        let state = if result.is_ok() {
-            HubState::Registered
-        } else {
-            HubState::Connecting
+        let (beat, state) = match &result {
+            Ok(()) => (Beat::Well, HubState::Registered),
+            Err(Error::Unreachable { .. }) => (Beat::Away, HubState::Connecting),
+            Err(_) => (Beat::Refused, HubState::Connecting),
         };
         let changed = self
             .state
@@ -95,7 +111,7 @@ impl Presence {
             Err(error) if changed => warn!(%error, "the hub is away"),
             _ => {}
         }
-        state == HubState::Registered
+        beat
     }
 
     /// Registers again, as whom the old token spoke for.

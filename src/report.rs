@@ -4,6 +4,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::types::exit::Exit;
 
 /// An error with the exit code it ends in and, perhaps, the way out.
@@ -56,6 +58,22 @@ pub fn warning(text: impl fmt::Display) {
 /// A line of progress or news. A terminal that has gone away is no error.
 pub fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// One JSON document that was asked for.
+pub fn json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => line(text),
+        Err(error) => warning(format_args!("cannot print it as JSON: {error}")),
+    }
+}
+
+/// How a value that is one word in JSON is spelled.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// A line of what was asked for. A reader that has gone away is no error.

@@ -16,7 +16,7 @@ use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Inject};
 use crate::types::exit::Exit;
 use crate::types::secret;
-use crate::types::upstream::Endpoint;
+use crate::types::upstream::{Endpoint, Scheme};
 
 /// Prints the plan, with what the hub and the system would have given
 /// replaced by what they would be called.
@@ -41,7 +41,7 @@ pub(super) fn show(
         .collect();
     let url = (!args.offline).then(|| {
         Endpoint {
-            tls: false,
+            scheme: Scheme::Http,
             host: hub.host.clone(),
             port: hub.port,
             path: "/".into(),

@@ -13,12 +13,13 @@ use crate::cli::Run;
 use crate::inject;
 use crate::paths;
 use crate::report::{self, Failure};
+use crate::servers::given::{self, Given};
 use crate::servers::project::{self, Project};
 use crate::servers::source;
 use crate::servers::trust::{self, Answer, Trust};
 use crate::types::agent::{AgentSpec, Dialect, Inject};
 use crate::types::exit::Exit;
-use crate::types::server::{Kind, Server};
+use crate::types::server::{Kind, Origin, Server};
 use crate::types::text::one_line;
 
 /// The servers that the project and the configuration want the agent to have.
@@ -54,8 +55,11 @@ pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<
     let ready = ready.map_err(|failures| failed(failures.into()))?;
     told.warnings = ready.warnings;
     told.servers = ready.servers;
+    let own = &setting.config.mcp.server_name;
+    let given = given::given(&args.mcp, &args.mcp_file, own, &env, &spec.cwd)
+        .map_err(|error| failed(error.into()))?;
+    told.give(given, spec)?;
     if spec.merge_project {
-        let own = &setting.config.mcp.server_name;
         let found = project::read(&spec.cwd, own, &env)
             .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
         if let Some(found) = found {
@@ -84,6 +88,22 @@ pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<
 }
 
 impl Told {
+    /// Adds what this launch alone has, in the place of what has its name.
+    fn give(&mut self, given: Given, spec: &AgentSpec) -> Result<(), Failure> {
+        if let (Some(server), None) = (given.servers.first(), &spec.inject) {
+            let (agent, server) = (&spec.name, one_line(server.name.as_str(), 128));
+            return Err(failed(anyhow!(
+                "cannot tell `{agent}` of the server `{server}`: agent `{agent}` has no `mcp_inject`"
+            )));
+        }
+        self.warnings.extend(given.warnings);
+        for server in given.servers {
+            self.servers.retain(|other| other.name != server.name);
+            self.servers.push(server);
+        }
+        Ok(())
+    }
+
     /// Adds the project's servers if the user trusts them.
     fn add(
         &mut self,
@@ -118,9 +138,13 @@ impl Told {
             .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
         self.warnings.extend(usable.warnings);
         for server in usable.servers {
-            if self.servers.iter().any(|other| other.name == server.name) {
+            if let Some(other) = (self.servers.iter()).find(|other| other.name == server.name) {
+                let whose = match other.origin {
+                    Origin::Session => "this launch",
+                    _ => "your configuration",
+                };
                 self.warnings.push(format!(
-                    "the server `{}` of {file} is left out: your configuration has one of that name",
+                    "the server `{}` of {file} is left out: {whose} has one of that name",
                     server.name
                 ));
             } else {

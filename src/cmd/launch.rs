@@ -5,17 +5,15 @@ use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::attended::Attended;
 use super::gather::Told;
+use super::gear::Gear;
+use super::lives::Lives;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
@@ -23,26 +21,16 @@ use super::{dry_run, gather, plan, program};
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::{self, SessionDir};
-use crate::inbox::Inbox;
-use crate::inject::{self, Proxy};
+use crate::inject;
 use crate::logging;
 use crate::paths;
-use crate::presence::{HubState, Presence};
-use crate::proxy;
 use crate::report::{self, Failure};
-use crate::session::{self, Job, Session};
-use crate::terminal::tty::{self, DevTty};
-use crate::types::agent::{AgentSpec, Inject, Route};
+use crate::terminal::tty;
+use crate::types::agent::AgentSpec;
 use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
-use crate::types::identity::{SessionId, Token};
+use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
-
-/// Between the polite signal to the agent and the next, ruder one.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// What tasks and streams may take to end, once the agent is gone.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Logs that are kept.
 const LOGS: usize = 50;
@@ -88,19 +76,13 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
     })
 }
 
-/// Where a session can be reached, bound and not yet served.
-struct Doors {
-    control: UnixListener,
-    proxy: Option<TcpListener>,
-}
-
 /// What is known once everything is resolved.
-struct Launch {
-    setting: Arc<Setting>,
-    spec: AgentSpec,
-    program: PathBuf,
-    told: Arc<Told>,
-    agent_args: Vec<OsString>,
+pub(super) struct Launch {
+    pub(super) setting: Arc<Setting>,
+    pub(super) spec: AgentSpec,
+    pub(super) program: PathBuf,
+    pub(super) told: Arc<Told>,
+    pub(super) agent_args: Vec<OsString>,
     offline: bool,
 }
 
@@ -181,26 +163,28 @@ impl Launch {
         })?;
         let context = plan::context(&self.spec, dir.id.clone(), &name, &dir.path);
         let mut wiring = self.wiring(registration, context, &dir.path)?;
-        let proxy = if wiring.needs_proxy(&self.spec) {
-            Some(open_proxy(&mut wiring).map_err(failed)?)
-        } else {
-            None
-        };
-        live.send_modify(|live| live.upstreams = Arc::new(wiring.upstreams()));
+        let stale = Arc::new(Notify::new());
+        let gear = Gear::new(self, &mut wiring, live, Arc::clone(&stale)).map_err(failed)?;
+        wiring.servers = gear.catalog.adopt();
         let plan = wiring.plan(&self.spec)?;
         let applied = plan.apply(&dir.path).map_err(failed)?;
-
-        let job = plan::job(
-            &self.spec,
-            &self.setting.env,
-            &self.program,
-            &self.agent_args,
-            &plan,
-            &wiring.context,
+        let mut lives = Lives::new(
+            self,
+            wiring.clone(),
+            Arc::clone(&gear.catalog),
+            applied,
+            plan,
         );
-        let doors = Doors { control, proxy };
-        let result = self.attended(job, registration, live, doors, wiring).await;
-        drop(applied);
+        let attended = Attended {
+            launch: self,
+            registration,
+            live,
+            wiring: &wiring,
+            stale,
+            log: &log,
+        };
+        let result = attended.run(control, gear, &mut lives).await;
+        drop(lives);
         drop(dir);
         match logging::warnings() {
             0 => {}
@@ -209,143 +193,10 @@ impl Launch {
         }
         result
     }
-
-    /// Runs the agent among the tasks that serve it.
-    async fn attended(
-        &self,
-        job: Job,
-        registration: Option<&Registration>,
-        live: &watch::Sender<Live>,
-        doors: Doors,
-        wiring: Wiring,
-    ) -> Result<Exit, Failure> {
-        let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
-        let (session, mailbox) = session::open();
-        let stop = CancellationToken::new();
-        let nudge = Arc::new(Notify::new());
-        let mut tasks = JoinSet::new();
-        stop_on_signals(&session, &mut tasks, &stop)
-            .map_err(|error| Failure::new(Exit::Failed, error))?;
-        let address = (doors.proxy.as_ref()).and_then(|listener| listener.local_addr().ok());
-        let port = address.map(|address| address.port());
-        let desk = control::Desk {
-            context: wiring.context.clone(),
-            cwd: self.spec.cwd.clone(),
-            proxy: port.zip(wiring.proxy.as_ref().map(|proxy| proxy.key.clone())),
-            live: live.subscribe(),
-            commands: Arc::new(wiring.commands()),
-            prefixes: self.spec.session_env_prefix.clone(),
-        };
-        tasks.spawn(control::serve(doors.control, desk, stop.clone()));
-        if let (Some(listener), Some(proxy)) = (doors.proxy, &wiring.proxy) {
-            let settings = proxy::Settings {
-                key: proxy.key.clone(),
-                live: live.subscribe(),
-                context: wiring.context.clone(),
-                stale: Arc::clone(&nudge),
-                patience: proxy::Patience::default(),
-            };
-            let stop = stop.clone();
-            tasks.spawn(async move {
-                if let Err(error) = proxy::serve(listener, settings, stop).await {
-                    error!(%error, "the proxy ended");
-                }
-            });
-        }
-        if let Some(Registration {
-            client,
-            human,
-            ours,
-            ..
-        }) = registration
-        {
-            let told = self.spec.inject.as_ref().map(Inject::route);
-            if told == Some(Route::Direct) {
-                let refresh = plan::refresh(self.spec.clone(), wiring.clone(), live.subscribe());
-                let stop = stop.clone();
-                tasks.spawn(async move {
-                    stop.run_until_cancelled(refresh).await;
-                });
-            }
-            let presence = Presence {
-                client: client.clone(),
-                base: self.spec.name.clone(),
-                label: self.spec.label.clone(),
-                human: human.clone(),
-                live: live.clone(),
-                state: watch::Sender::new(HubState::Registered),
-                nudge: Arc::clone(&nudge),
-            };
-            if *ours && self.setting.config.hub.autostart {
-                let state = presence.state.subscribe();
-                let revived = Box::pin(registration::revive(Arc::clone(&self.setting), state));
-                let stop = stop.clone();
-                tasks.spawn(async move {
-                    stop.run_until_cancelled(revived).await;
-                });
-            }
-            tasks.spawn(presence.run(stop.clone()));
-            let inbox = Inbox {
-                client: client.clone(),
-                live: live.subscribe(),
-                session,
-                nudge,
-            };
-            tasks.spawn(inbox.run(stop.clone()));
-        }
-
-        let result = session::supervise(job, tty, mailbox).await;
-        stop.cancel();
-        let drained = async {
-            while let Some(ended) = tasks.join_next().await {
-                if let Err(error) = ended {
-                    error!(%error, "a task failed");
-                }
-            }
-        };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            warn!("a task did not end");
-        }
-        result.map(Exit::Agent).map_err(program::spawn_failure)
-    }
-}
-
-/// Opens the proxy's port, and tells `wiring` of it.
-fn open_proxy(wiring: &mut Wiring) -> anyhow::Result<TcpListener> {
-    let listener = proxy::bind().context("cannot open the proxy")?;
-    let address = listener.local_addr().context("cannot open the proxy")?;
-    wiring.proxy = Some(Proxy {
-        base: format!("http://{address}"),
-        key: Token::random(),
-    });
-    Ok(listener)
 }
 
 fn failed(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, error)
-}
-
-/// SIGTERM, SIGHUP and SIGINT to us end the agent, politely at first.
-fn stop_on_signals(
-    session: &Session,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-        SignalKind::interrupt(),
-    ] {
-        let mut signals = signal(kind).context("cannot watch for signals")?;
-        let (session, stop) = (session.clone(), stop.clone());
-        tasks.spawn(async move {
-            while let Some(Some(())) = stop.run_until_cancelled(signals.recv()).await {
-                info!(?kind, "told to end");
-                session.stop(GRACE).await;
-            }
-        });
-    }
-    Ok(())
 }
 
 fn open_log(state: &Path, id: &SessionId, level: Option<&str>) -> anyhow::Result<PathBuf> {

@@ -1,19 +1,30 @@
 //! One file a verb: the composition roots, where machines meet.
 
+mod attended;
 mod bridge;
 mod config;
 mod demo;
 mod demo_agent;
 mod dry_run;
+mod entry;
+mod found;
 mod gather;
+mod gear;
+mod hosted;
 mod launch;
+mod lives;
+mod mcp;
 mod plan;
 mod program;
+mod ps;
 mod read;
 mod registration;
+mod restart;
 mod say;
 mod serve;
 mod setting;
+mod table;
+mod unconnected;
 mod who;
 
 use std::process::ExitCode;
@@ -32,8 +43,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Read(args) => read::run(&args),
         Verb::Who(args) => who::run(&args),
         Verb::Bridge(args) => bridge::run(&args),
+        Verb::Ps(args) => ps::run(&args),
+        Verb::Restart(args) => restart::run(&args),
+        Verb::Mcp(verb) => mcp::run(&verb),
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
+        Verb::Hosted(args) => hosted::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {
         report::failure(&failure);

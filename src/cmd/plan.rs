@@ -1,6 +1,5 @@
 //! What a launch tells its agent, the proxy and the bridge of the servers.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,18 +12,19 @@ use super::gather::Told;
 use super::program::environment;
 use super::registration;
 use super::setting::Setting;
+use crate::catalog::Catalog;
 use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
 use crate::paths::{self, Env};
 use crate::report::Failure;
 use crate::session::Job;
 use crate::session::detect::Manifest;
 use crate::terminal::pty::Launch;
-use crate::types::agent::{AgentSpec, Inject, Route, Transport};
+use crate::types::agent::{AgentSpec, Transport};
 use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
 use crate::types::identity::{ServerName, SessionId, Token};
-use crate::types::server::{Command, ContextLevel, Headers, Kind, Origin, Remote, Server};
-use crate::types::upstream::{Credential, Endpoint, Live, Upstream};
+use crate::types::server::{ContextLevel, Headers, Kind, Origin, Remote, Server};
+use crate::types::upstream::{Endpoint, Live};
 
 /// A session's servers, and how what the agent speaks to finds it.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub(super) struct Wiring {
     pub(super) servers: Vec<Server>,
     pub(super) context: SessionContext,
     pub(super) proxy: Option<Proxy>,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     program: PathBuf,
     told: Arc<Told>,
 }
@@ -60,16 +60,6 @@ impl Wiring {
         })
     }
 
-    /// True if a request of the agent's would come by way of the proxy.
-    pub(super) fn needs_proxy(&self, spec: &AgentSpec) -> bool {
-        let routed = spec.inject.as_ref().map(Inject::route);
-        matches!(routed, Some(Route::Proxy | Route::Bridge))
-            && self
-                .servers
-                .iter()
-                .any(|server| matches!(server.kind, Kind::Remote(_)))
-    }
-
     /// How the agent is told of the servers.
     pub(super) fn plan(&self, spec: &AgentSpec) -> Result<InjectPlan, Failure> {
         let context = self.context.variables(&spec.session_env_prefix);
@@ -78,44 +68,29 @@ impl Wiring {
             program: &self.program,
             context: &context,
             dir: &self.dir,
-            project: self.told.project.clone(),
+            project: self.project(),
             displaced: self.told.displaced.clone(),
             settings: self.told.settings.clone(),
         };
-        inject::plan(spec, &self.servers, &link).map_err(unable)
+        let servers: Vec<Server> = self.servers.iter().map(Server::as_told).collect();
+        inject::plan(spec, &servers, &link).map_err(unable)
     }
+}
 
-    /// What the proxy forwards to.
-    pub(super) fn upstreams(&self) -> BTreeMap<ServerName, Arc<Upstream>> {
-        let remotes = self.servers.iter().filter_map(|server| match &server.kind {
-            Kind::Remote(remote) => Some((server, remote)),
-            Kind::Command(_) => None,
-        });
-        remotes
-            .map(|(server, remote)| {
-                let credential = match server.origin {
-                    Origin::Hub => Credential::Identity,
-                    _ => Credential::Headers(remote.headers.clone()),
-                };
-                let upstream = Upstream {
-                    endpoint: remote.endpoint.clone(),
-                    transport: remote.transport,
-                    credential,
-                    context: server.context,
-                };
-                (server.name.clone(), Arc::new(upstream))
-            })
-            .collect()
+impl Wiring {
+    /// The project's file, without what has been taken away since.
+    fn project(&self) -> Option<inject::Project> {
+        let mut project = self.told.project.clone()?;
+        let was_there = |name: &str| has(&self.told.servers, name);
+        project
+            .wanted
+            .retain(|name| has(&self.servers, name) || !was_there(name));
+        Some(project)
     }
+}
 
-    /// What the bridge may start.
-    pub(super) fn commands(&self) -> BTreeMap<ServerName, Command> {
-        let commands = self.servers.iter().filter_map(|server| match &server.kind {
-            Kind::Command(command) => Some((server.name.clone(), command.clone())),
-            Kind::Remote(_) => None,
-        });
-        commands.collect()
-    }
+fn has(servers: &[Server], name: &str) -> bool {
+    servers.iter().any(|server| server.name.as_str() == name)
 }
 
 /// The hub as a server, opened by `token`.
@@ -132,6 +107,7 @@ pub(super) fn hub(
             endpoint: endpoint.clone(),
             transport,
             headers: bearer(token),
+            auth: None,
         }),
         context: ContextLevel::None,
     }
@@ -150,11 +126,17 @@ fn unable(error: Unable) -> Failure {
 
 /// Writes the files of ours again whenever the hub gives another token, for an
 /// agent that is told the token itself; some read them again.
-pub(super) async fn refresh(spec: AgentSpec, mut wiring: Wiring, mut live: watch::Receiver<Live>) {
+pub(super) async fn refresh(
+    spec: AgentSpec,
+    mut wiring: Wiring,
+    catalog: Arc<Catalog>,
+    mut live: watch::Receiver<Live>,
+) {
     while live.changed().await.is_ok() {
         let Some(identity) = live.borrow_and_update().identity.clone() else {
             continue;
         };
+        wiring.servers = catalog.told();
         for server in &mut wiring.servers {
             if let (Origin::Hub, Kind::Remote(remote)) = (server.origin, &mut server.kind) {
                 remote.headers = bearer(&identity.token);
@@ -209,11 +191,13 @@ pub(super) fn context(spec: &AgentSpec, id: SessionId, name: &str, dir: &Path) -
     }
 }
 
-/// What is to be run: the agent's own arguments, ours, the user's.
+/// What is to be run: the agent's own arguments, those that `resume`, ours, the
+/// user's.
 pub(super) fn job(
     spec: &AgentSpec,
     env: &Env,
     program: &Path,
+    resume: &[String],
     user_args: &[OsString],
     plan: &InjectPlan,
     context: &SessionContext,
@@ -221,6 +205,7 @@ pub(super) fn job(
     let args = spec
         .args
         .iter()
+        .chain(resume)
         .map(OsString::from)
         .chain(plan.args.iter().cloned())
         .chain(user_args.iter().cloned())

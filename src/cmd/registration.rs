@@ -10,12 +10,12 @@ use tracing::{info, warn};
 use super::serve;
 use super::setting::Setting;
 use crate::hub::client::{Client, Error as HubError};
-use crate::presence::HubState;
 use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::exit::Exit;
+use crate::types::hub::HubState;
 use crate::types::identity::{Identity, Token};
-use crate::types::upstream::{Endpoint, Live};
+use crate::types::upstream::{Endpoint, Live, Scheme};
 
 /// How long a hub may be away before we start another.
 const HUB_AWAY: Duration = Duration::from_secs(3);
@@ -87,7 +87,7 @@ pub(super) fn tools(setting: &Setting, transport: Transport, port: Option<u16>) 
         Transport::Sse => (mcp.sse_port, "/sse"),
     };
     Endpoint {
-        tls: false,
+        scheme: Scheme::Http,
         host: setting.config.hub.host.clone(),
         port: port.unwrap_or(configured),
         path: path.into(),

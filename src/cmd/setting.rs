@@ -10,7 +10,7 @@ use crate::report::{self, Failure};
 use crate::types::exit::Exit;
 use crate::types::identity::Token;
 use crate::types::options::Options;
-use crate::types::upstream::Endpoint;
+use crate::types::upstream::{Endpoint, Scheme};
 
 pub(super) struct Setting {
     pub(super) env: Env,
@@ -36,7 +36,7 @@ impl Setting {
     pub(super) fn client(&self) -> Client {
         let hub = &self.config.hub;
         Client::new(Endpoint {
-            tls: false,
+            scheme: Scheme::Http,
             host: hub.host.clone(),
             port: hub.port,
             path: "/".into(),

@@ -64,7 +64,10 @@ fn masked(path: &[String], value: &Value) -> Value {
     let named: Vec<&str> = path.iter().map(String::as_str).collect();
     let hidden = || Value::String("****".to_owned());
     match (named.as_slice(), value) {
-        (["mcp_servers", _, "headers" | "auth", ..], _) => hidden(),
+        (
+            ["mcp_servers", _, "headers", ..] | ["mcp_servers", _, "auth", "token" | "command"],
+            _,
+        ) => hidden(),
         ([.., "env", name], Value::String(text)) if secret::is_likely(name, text) => hidden(),
         (_, Value::String(text)) => Value::String(secret::without_query(text)),
         _ => value.clone(),

@@ -152,6 +152,9 @@ fn anchor_server(server: &mut Value, dir: &Path, env: &Env) -> Result<(), Error>
             *value = anchored(path)?;
         }
     }
+    if let Some(auth) = server.get_mut("auth") {
+        anchor_auth(auth, &anchored)?;
+    }
     let headers = server.get_mut("headers").and_then(Value::as_table_mut);
     for (_, value) in headers.into_iter().flatten() {
         if let Some(path) = value
@@ -162,6 +165,30 @@ fn anchor_server(server: &mut Value, dir: &Path, env: &Env) -> Result<(), Error>
         {
             *value = Value::String(format!("@file:{path}"));
         }
+    }
+    Ok(())
+}
+
+/// The same for a file that holds a token, and for a command that prints one
+/// and is named by a path.
+fn anchor_auth(
+    auth: &mut Value,
+    anchored: &impl Fn(&str) -> Result<Value, Error>,
+) -> Result<(), Error> {
+    if let Some(file) = auth.get_mut("file")
+        && let Some(path) = file.as_str()
+        && !path.is_empty()
+        && !path.starts_with("${")
+    {
+        *file = anchored(path)?;
+    }
+    let argv = auth.get_mut("command").and_then(Value::as_array_mut);
+    if let Some(program) = argv.and_then(|argv| argv.first_mut())
+        && let Some(path) = program.as_str()
+        && path.contains('/')
+        && !path.starts_with("${")
+    {
+        *program = anchored(path)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::servers::RawSource;
 use crate::types::agent::{Restart, Transport, VERBS};
 use crate::types::identity::{AgentName, BadWord, ServerName};
-use crate::types::upstream::Endpoint;
+use crate::types::upstream::{Endpoint, Scheme};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
@@ -188,7 +188,7 @@ impl TryFrom<String> for Host {
 
     fn try_from(host: String) -> Result<Self, String> {
         let endpoint = Endpoint {
-            tls: false,
+            scheme: Scheme::Http,
             host,
             ..Endpoint::loopback(0, "/")
         };

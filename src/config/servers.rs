@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::raw::{Only, Slug};
+use crate::types::auth::RawAuth;
+use crate::types::credential::Auth;
 use crate::types::identity::{AgentName, ServerName, Token};
 use crate::types::server::ContextLevel;
 use crate::types::source::{
@@ -32,7 +34,8 @@ pub(super) struct RawSource {
     headers: Option<BTreeMap<String, String>>,
     session_context: Option<ContextLevel>,
     agents: Option<Vec<AgentName>>,
-    auth: Option<NoAuth>,
+    auth: Option<Only<RawAuth>>,
+    hosted: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -41,20 +44,6 @@ enum Type {
     Local,
     Git,
     Remote,
-}
-
-/// The place of `auth`, which is refused.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "serde::de::IgnoredAny")]
-struct NoAuth;
-
-impl TryFrom<serde::de::IgnoredAny> for NoAuth {
-    type Error = &'static str;
-
-    fn try_from(_: serde::de::IgnoredAny) -> Result<Self, &'static str> {
-        Err("this version has no `auth` for servers yet: \
-             use `headers`, where a value may be `@env:VAR` or `@file:PATH`")
-    }
 }
 
 /// A mistake of a server: the key that has it, and what it is.
@@ -88,8 +77,10 @@ pub(super) fn specs(
             );
             return Err(whole(&name, what, None));
         }
-        let recipe = recipe(&raw).map_err(|(key, what)| {
-            let hint = (key == "command" && raw.url.is_some() && raw.r#type.is_none())
+        let has_stray_url = raw.url.is_some() && raw.r#type.is_none();
+        let (context, agents) = (raw.session_context.unwrap_or_default(), raw.agents.clone());
+        let recipe = recipe(raw).map_err(|(key, what)| {
+            let hint = (key == "command" && has_stray_url)
                 .then(|| "for a `url`, set `type` to \"remote\" or \"git\"".to_owned());
             Mistake {
                 key: format!("{name}.{key}"),
@@ -100,8 +91,8 @@ pub(super) fn specs(
         specs.push(ServerSpec {
             name,
             recipe,
-            context: raw.session_context.unwrap_or_default(),
-            agents: raw.agents,
+            context,
+            agents,
         });
     }
     Ok(specs)
@@ -119,17 +110,22 @@ fn whole(name: &ServerName, what: String, hint: Option<&str>) -> Mistake {
 /// credential: none is repeated.
 type Wrong = (String, String);
 
-fn recipe(raw: &RawSource) -> Result<Recipe, Wrong> {
+fn recipe(raw: RawSource) -> Result<Recipe, Wrong> {
     let (what, forbidden): (_, &[&str]) = match raw.r#type {
         None => (
             "a command as it is",
-            &["path", "url", "ref", "subdir", "headers"],
+            &["path", "url", "ref", "subdir", "headers", "auth"],
         ),
-        Some(Type::Local) => ("a local source", &["url", "ref", "subdir", "headers"]),
-        Some(Type::Git) => ("a git source", &["path", "headers"]),
+        Some(Type::Local) => (
+            "a local source",
+            &["url", "ref", "subdir", "headers", "auth"],
+        ),
+        Some(Type::Git) => ("a git source", &["path", "headers", "auth"]),
         Some(Type::Remote) => (
             "a remote server",
-            &["path", "ref", "subdir", "command", "args", "env", "cwd"],
+            &[
+                "path", "ref", "subdir", "command", "args", "env", "cwd", "hosted",
+            ],
         ),
     };
     // What is missing says more than what is too much.
@@ -170,11 +166,11 @@ fn recipe(raw: &RawSource) -> Result<Recipe, Wrong> {
         }),
         Some(Type::Remote) => return remote(raw),
     };
-    let env = raw.env.clone().unwrap_or_default();
+    let env = raw.env.unwrap_or_default();
     if let Some(name) = env.keys().find(|name| !is_variable(name)) {
         return Err(wrong("env", format!("{name:?} is no variable's name")));
     }
-    let args = raw.args.clone().unwrap_or_default();
+    let args = raw.args.unwrap_or_default();
     if let Some(index) = args.iter().position(|arg| arg.contains('\0')) {
         return Err((
             format!("args[{index}]"),
@@ -183,36 +179,56 @@ fn recipe(raw: &RawSource) -> Result<Recipe, Wrong> {
     }
     Ok(Recipe::Command {
         source,
-        program: raw.command.clone().unwrap_or_default(),
+        program: raw.command.unwrap_or_default(),
         args,
         env,
-        cwd: raw.cwd.clone(),
+        cwd: raw.cwd,
+        is_hosted: raw.hosted.unwrap_or_default(),
     })
 }
 
-fn remote(raw: &RawSource) -> Result<Recipe, Wrong> {
-    let url = raw.url.clone().unwrap_or_default();
+fn remote(raw: RawSource) -> Result<Recipe, Wrong> {
+    let url = raw.url.unwrap_or_default();
     if !variables::has_any(&url)
         && let Err(error) = url.parse::<Endpoint>()
     {
         return Err(wrong("url", error.to_string()));
     }
     let mut headers = Vec::new();
-    for (name, value) in raw.headers.iter().flatten() {
+    for (name, value) in raw.headers.into_iter().flatten() {
         let at = format!("headers.{name}");
-        if !is_header_name(name) {
+        if !is_header_name(&name) {
             return Err(wrong("headers", format!("{name:?} is no header's name")));
         }
         let value = match (value.strip_prefix("@env:"), value.strip_prefix("@file:")) {
             (Some(var), _) if is_variable(var) => HeaderValue::Env(var.to_owned()),
             (None, Some(path)) if !path.is_empty() => HeaderValue::File(path.into()),
-            (None, None) if is_header_value(value) => HeaderValue::Text(Token::new(value)),
+            (None, None) if is_header_value(&value) => HeaderValue::Text(Token::new(value)),
             (None, None) => return Err((at, "it has a control character".to_owned())),
             _ => return Err((at, "it names neither a variable nor a file".to_owned())),
         };
-        headers.push((name.clone(), value));
+        headers.push((name, value));
     }
-    Ok(Recipe::Remote { url, headers })
+    let auth = match raw.auth {
+        None => None,
+        Some(Only(raw)) => Some(auth(raw, &headers)?),
+    };
+    Ok(Recipe::Remote { url, headers, auth })
+}
+
+fn auth(raw: RawAuth, headers: &[(String, HeaderValue)]) -> Result<Auth, Wrong> {
+    let auth = raw.read().map_err(|(key, what)| match key {
+        "" => wrong("auth", what),
+        key => (format!("auth.{key}"), what),
+    })?;
+    let same = |(name, _): &&(String, _)| name.eq_ignore_ascii_case(auth.header());
+    match headers.iter().find(same) {
+        Some((name, _)) => Err((
+            format!("headers.{name}"),
+            "`auth` sets the same header".to_owned(),
+        )),
+        None => Ok(auth),
+    }
 }
 
 impl RawSource {
@@ -227,6 +243,8 @@ impl RawSource {
             "env" => self.env.is_some(),
             "cwd" => self.cwd.is_some(),
             "headers" => self.headers.is_some(),
+            "auth" => self.auth.is_some(),
+            "hosted" => self.hosted.is_some(),
             _ => false,
         }
     }

@@ -12,17 +12,25 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{Failed, Reach, Refusal};
+use super::protocol::{Failed, NewToken, Reach, Refusal, Restarted, Session};
 use super::socket;
-use crate::types::identity::ServerName;
+use crate::catalog::shown::{Listed, Verdict};
+use crate::types::identity::{ServerName, Token};
 
 /// How long a session may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long, if it has to try out a server or to end an agent before.
+const TRIAL: Duration = Duration::from_secs(60);
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+fn path(server: &ServerName) -> String {
+    format!("/v1/mcp/{}", server.segment())
+}
 
 /// A session at its socket. Nothing is open between requests.
 #[derive(Debug, Clone)]
@@ -54,6 +62,70 @@ impl Client {
         }
     }
 
+    /// Who is there.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn session(&self) -> Result<Session, Error> {
+        self.get("/v1/session").await
+    }
+
+    /// The session's servers.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn servers(&self) -> Result<Vec<Listed>, Error> {
+        self.get("/v1/mcp").await
+    }
+
+    /// One server of the session.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: it has no such server.
+    pub async fn server(&self, server: &ServerName) -> Result<Listed, Error> {
+        self.get(&path(server)).await
+    }
+
+    /// Adds or replaces a server by `entry`, in any agent's spelling.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: the entry is none.
+    pub async fn set(&self, server: &ServerName, entry: &Value) -> Result<Verdict, Error> {
+        let body = self.ask(Method::PUT, &path(server), entry, TRIAL).await?;
+        self.read(&body)
+    }
+
+    /// Takes a server away.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: it has no such server.
+    pub async fn remove(&self, server: &ServerName) -> Result<Verdict, Error> {
+        let path = path(server);
+        let body = self.ask(Method::DELETE, &path, &(), TRIAL).await?;
+        self.read(&body)
+    }
+
+    /// Replaces a server's credential.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: it has no such server.
+    pub async fn token(&self, server: &ServerName, token: Token) -> Result<Verdict, Error> {
+        let path = path(server) + "/token";
+        let body = self
+            .ask(Method::PUT, &path, &NewToken { token }, TRIAL)
+            .await?;
+        self.read(&body)
+    }
+
+    /// Restarts the agent.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it did not start again.
+    pub async fn restart(&self) -> Result<Restarted, Error> {
+        let body = self.ask(Method::POST, "/v1/restart", &(), TRIAL).await?;
+        self.read(&body)
+    }
+
     /// How to reach a server of the session.
     ///
     /// # Errors
@@ -75,16 +147,31 @@ impl Client {
         Ok(())
     }
 
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let body = self.ask(Method::GET, path, &(), PATIENCE).await?;
+        self.read(&body)
+    }
+
     async fn post(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Error> {
+        self.ask(Method::POST, path, body, PATIENCE).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        patience: Duration,
+    ) -> Result<Bytes, Error> {
         let body = serde_json::to_vec(body).map_err(|error| self.silent(&error))?;
         let request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
             .header(HOST, "wrapper")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.silent(&error))?;
-        let (status, body) = match timeout(PATIENCE, self.exchange(request)).await {
+        let (status, body) = match timeout(patience, self.exchange(request)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(self.silent(&"it takes too long")),
         };

@@ -6,9 +6,11 @@
 //! knows, its keys as well.
 
 pub mod client;
+pub mod find;
 pub mod protocol;
 pub mod roster;
 mod server;
+mod servers;
 mod socket;
 
 pub use client::Client;

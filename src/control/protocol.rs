@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::identity::{AgentName, SessionId, Token};
+use crate::catalog::shown;
+use crate::session::State;
+use crate::types::evidence::Step;
+use crate::types::hub::HubState;
+use crate::types::identity::{AgentName, ServerName, SessionId, Token};
 
-/// `GET /v1/session`: who is there. Nothing in it is a secret.
+/// `GET /v1/session`, and an element of `wrapper ps --json`: who is there.
+/// Nothing in it is a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub id: SessionId,
@@ -15,10 +20,54 @@ pub struct Session {
     pub agent: AgentName,
     /// The session's title.
     pub label: String,
-    /// The session's own process, not the agent's.
+    pub state: State,
+    /// The session's own process.
     pub pid: u32,
+    pub agent_pid: Option<u32>,
     /// Where the agent runs.
     pub cwd: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// How often the agent was started again.
+    pub restarts: u32,
+    /// A terminal shows it.
+    pub attached: bool,
+    pub hub: Hub,
+    pub mcp: Vec<Brief>,
+    /// The path of the log.
+    pub log: String,
+}
+
+/// How a session stands with its hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hub {
+    /// None: it does without.
+    pub url: Option<String>,
+    pub state: HubState,
+}
+
+/// A server of a session, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    pub name: ServerName,
+    pub route: shown::Route,
+    pub state: shown::State,
+    pub evidence: Step,
+}
+
+/// `PUT /v1/mcp/{server}/token`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub token: Token,
+}
+
+/// `POST /v1/restart`, answered once the agent runs again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    pub name: String,
+    pub agent_pid: Option<u32>,
+    pub restarts: u32,
 }
 
 /// `POST /v1/bridge/{server}`: how to reach a server of the session. For

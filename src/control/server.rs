@@ -4,12 +4,11 @@
 //! One request a connection, so that none stays open; whoever is slow to say
 //! what they want is hung up on. Nothing runs while nobody asks.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use axum::Json;
@@ -19,7 +18,8 @@ use axum::extract::{self, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
+use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -31,9 +31,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::protocol::{Failed, Local, Reach, Refusal, Session};
+use super::find;
+use super::protocol::{Brief, Failed, Hub, Local, Reach, Refusal, Restarted, Session};
+use super::servers;
 use super::socket;
+use crate::catalog::Catalog;
+use crate::session::{self, Life, Status};
 use crate::types::context::SessionContext;
+use crate::types::hub::HubState;
 use crate::types::identity::{ServerName, Token};
 use crate::types::server::Command;
 use crate::types::text::one_line;
@@ -47,6 +52,10 @@ const SLOW: Duration = Duration::from_secs(5);
 const MAX_BODY: usize = 64 * 1024;
 /// How long answers may hold the end of the session.
 const DRAIN: Duration = Duration::from_secs(1);
+/// The grace of an agent that is restarted, and how long another may take to
+/// run.
+const GRACE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(20);
 /// Characters of a reason that reach the log.
 const LONGEST_REASON: usize = 500;
 
@@ -60,10 +69,17 @@ pub struct Desk {
     pub proxy: Option<(u16, Token)>,
     /// Who we are at this moment, and what the proxy forwards to.
     pub live: watch::Receiver<Live>,
-    /// The servers that are commands.
-    pub commands: Arc<BTreeMap<ServerName, Command>>,
+    /// The session's servers.
+    pub catalog: Arc<Catalog>,
     /// Further spellings of the session's variables.
     pub prefixes: Vec<String>,
+    pub session: session::Session,
+    /// The hub's URL and how we stand with it, unless we do without.
+    pub hub: Option<(String, watch::Receiver<HubState>)>,
+    pub started_at: SystemTime,
+    /// A terminal shows the session.
+    pub is_attached: bool,
+    pub log: PathBuf,
 }
 
 /// Opens the control socket in the session's directory, for this user alone.
@@ -130,6 +146,13 @@ async fn converse(io: UnixStream, routes: Router) {
 fn routes(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/session", get(session))
+        .route("/v1/restart", post(restart))
+        .route("/v1/mcp", get(servers::list))
+        .route(
+            "/v1/mcp/{server}",
+            get(servers::get).put(servers::set).delete(servers::remove),
+        )
+        .route("/v1/mcp/{server}/token", put(servers::token))
         .route("/v1/bridge/{server}", post(reach))
         .route("/v1/bridge/{server}/failed", post(failed))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "there is no such route"))
@@ -154,18 +177,62 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 async fn session(State(desk): State<Arc<Desk>>) -> Json<Session> {
-    let identity = desk.live.borrow().identity.clone();
+    let state = desk.session.state().await;
+    let status = *desk.session.status().borrow();
+    let (hub, state_of_hub) = match &desk.hub {
+        Some((url, state)) => (Some(url.clone()), *state.borrow()),
+        None => (None, HubState::Offline),
+    };
+    let servers = desk.catalog.list().into_iter().map(|server| Brief {
+        name: server.name,
+        route: server.route,
+        state: server.state,
+        evidence: server.evidence,
+    });
     Json(Session {
         id: desk.context.id.clone(),
-        name: identity.map_or_else(
-            || desk.context.name.clone(),
-            |identity| identity.name.to_string(),
-        ),
+        name: desk.name(),
         agent: desk.context.agent.clone(),
         label: desk.context.title.clone(),
+        state,
         pid: std::process::id(),
+        agent_pid: status.agent_pid,
         cwd: desk.cwd.to_string_lossy().into_owned(),
+        started_at: DateTime::<Utc>::from(desk.started_at)
+            .to_rfc3339_opts(SecondsFormat::Millis, true),
+        restarts: status.restarts,
+        attached: desk.is_attached,
+        hub: Hub {
+            url: hub,
+            state: state_of_hub,
+        },
+        mcp: servers.collect(),
+        log: desk.log.to_string_lossy().into_owned(),
     })
+}
+
+/// Restarts the agent, and answers once another one runs.
+async fn restart(State(desk): State<Arc<Desk>>) -> Response {
+    let mut status = desk.session.status();
+    let before = status.borrow_and_update().restarts;
+    let resume = !desk.has_twin().await;
+    desk.session.restart(GRACE, resume).await;
+    let is_next = |status: &Status| {
+        status.life == Life::Exited || status.life == Life::Running && status.restarts > before
+    };
+    match timeout(AGAIN, status.wait_for(is_next)).await {
+        Ok(Ok(now)) if now.life == Life::Running => Json(Restarted {
+            name: desk.name(),
+            agent_pid: now.agent_pid,
+            restarts: now.restarts,
+        })
+        .into_response(),
+        Ok(_) => refusal(StatusCode::CONFLICT, "the session has ended"),
+        Err(_) => refusal(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the agent has not started again yet",
+        ),
+    }
 }
 
 async fn reach(
@@ -184,7 +251,7 @@ async fn failed(
     body: Bytes,
 ) -> Response {
     let known: Option<ServerName> = server.parse().ok();
-    let Some(server) = known.filter(|server| desk.commands.contains_key(server)) else {
+    let Some(server) = known.filter(|server| desk.catalog.command(server).is_some()) else {
         return no_server(&server);
     };
     let Ok(Failed { reason }) = serde_json::from_slice(&body) else {
@@ -196,10 +263,33 @@ async fn failed(
 }
 
 impl Desk {
+    /// The instance's name at this moment.
+    fn name(&self) -> String {
+        let identity = self.live.borrow().identity.clone();
+        identity.map_or_else(
+            || self.context.name.clone(),
+            |identity| identity.name.to_string(),
+        )
+    }
+
+    /// True if another session runs the same agent in the same directory: an
+    /// agent that goes on with its last conversation there could take up that
+    /// one's.
+    async fn has_twin(&self) -> bool {
+        let root = self.context.control.ancestors().nth(3);
+        let others = match root {
+            Some(root) => find::sessions(root, Some(&self.context.id)).await,
+            None => Vec::new(),
+        };
+        let cwd = self.cwd.to_string_lossy();
+        let mut others = others.iter().map(|found| &found.session);
+        others.any(|other| other.agent == self.context.agent && other.cwd == cwd)
+    }
+
     /// How to reach a server of this session.
     fn reach(&self, server: &ServerName) -> Option<Reach> {
-        if let Some(command) = self.commands.get(server) {
-            return Some(Reach::Local(self.local(command)));
+        if let Some(command) = self.catalog.command(server) {
+            return Some(Reach::Local(self.local(&command)));
         }
         let (port, key) = self.proxy.as_ref()?;
         self.live.borrow().upstreams.get(server)?;
@@ -229,13 +319,13 @@ impl Desk {
     }
 }
 
-fn no_server(server: &str) -> Response {
+pub(super) fn no_server(server: &str) -> Response {
     let server = one_line(server, LONGEST_REASON);
     let error = format!("this session has no server `{server}`");
     refusal(StatusCode::NOT_FOUND, &error)
 }
 
-fn refusal(status: StatusCode, error: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
     let error = error.to_owned();
     (status, Json(Refusal { error })).into_response()
 }

@@ -64,6 +64,18 @@ impl Client {
         Self { rest }
     }
 
+    /// `http://host:port` of the hub.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.rest.base()
+    }
+
+    /// True for a hub of this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.rest.is_loopback()
+    }
+
     /// Asks what is there, without a token.
     pub async fn health(&self) -> Result<Kind, Error> {
         match self.get::<Health>("/api/health", None).await {

@@ -110,7 +110,8 @@ pub(super) fn bearer(bearer: &str) -> (String, String) {
 }
 
 /// An entry for a file. The hub's, and no other, may say that its tools need
-/// no approval.
+/// no approval, for an agent that knows no other way: tools of other servers
+/// may stand there later.
 pub(super) fn entry(
     spec: &AgentSpec,
     dialect: Dialect,
@@ -127,9 +128,6 @@ pub(super) fn entry(
     };
     let in_settings = matches!(spec.inject, Some(Inject::SettingsFile { .. }));
     match dialect {
-        Dialect::Gemini | Dialect::Qwen if is_hub && spec.approve_tools => {
-            written.insert("trust".into(), true.into());
-        }
         // As agentchattr does for whatever agent has settings.
         Dialect::Generic if is_hub && spec.approve_tools && in_settings => {
             written.insert("trust".into(), true.into());
@@ -268,9 +266,28 @@ pub(super) fn approvals(spec: &AgentSpec, server: &ServerName) -> Vec<String> {
             .iter()
             .map(|tool| format!("--allow-tool={server}({tool})"))
             .collect(),
-        // Gemini and qwen read it in the entry; opencode does not ask.
+        Dialect::Qwen => {
+            let tools = HUB_TOOLS.map(|tool| format!("mcp__{server}__{tool}"));
+            vec![format!("--allowed-tools={}", tools.join(","))]
+        }
+        // Gemini reads a policy; opencode does not ask.
         _ => Vec::new(),
     }
+}
+
+/// A policy that approves the hub's tools on `server`, and no others, for an
+/// agent that takes them from a file: the flag that names it, and its text.
+pub(super) fn policy(spec: &AgentSpec, server: &ServerName) -> Option<(&'static str, String)> {
+    if !spec.approve_tools || spec.dialect != Dialect::Gemini {
+        return None;
+    }
+    let rules = HUB_TOOLS.map(|tool| {
+        let server = toml_value(&server.as_str().into());
+        format!(
+            "[[rule]]\nmcpName = {server}\ntoolName = \"{tool}\"\ndecision = \"allow\"\npriority = 500\n"
+        )
+    });
+    Some(("--policy", rules.join("\n")))
 }
 
 /// An entry as arguments of codex, a setting each.

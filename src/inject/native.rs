@@ -29,7 +29,9 @@ pub fn reads_project(dialect: Dialect) -> bool {
 /// The others would connect to the project's server where ours has its name.
 pub(super) fn is_left(dialect: Dialect, server: &Server) -> bool {
     let is_left = match (&server.kind, dialect) {
-        (Kind::Remote(remote), Dialect::Claude) => remote.endpoint.tls && remote.headers.is_empty(),
+        (Kind::Remote(remote), Dialect::Claude) => {
+            remote.endpoint.is_tls() && remote.headers.is_empty() && remote.auth.is_none()
+        }
         _ => true,
     };
     reads_project(dialect) && server.origin == Origin::Project && is_left

@@ -159,8 +159,7 @@ pub fn plan(spec: &AgentSpec, servers: &[Server], link: &Link) -> Result<InjectP
         }
     }
     for server in servers.iter().filter(|server| server.origin == Origin::Hub) {
-        let approvals = dialect::approvals(spec, &server.name);
-        plan.args.extend(approvals.into_iter().map(OsString::from));
+        plan.approve(spec, &server.name, link);
     }
     Ok(plan)
 }
@@ -185,6 +184,18 @@ fn document(reach: &Reach, entries: &[(&Server, Value)]) -> Value {
 }
 
 impl InjectPlan {
+    /// Has the hub's tools approved.
+    fn approve(&mut self, spec: &AgentSpec, hub: &ServerName, link: &Link) {
+        let approvals = dialect::approvals(spec, hub);
+        self.args.extend(approvals.into_iter().map(OsString::from));
+        if let Some((flag, text)) = dialect::policy(spec, hub) {
+            let path = link.dir.join("policy.toml");
+            self.args.push(format!("{flag}={}", path.display()).into());
+            let body = Masked::plain(text);
+            self.files.push(PlannedFile::Owned { path, body });
+        }
+    }
+
     /// Adds the file that names the servers; returns its path.
     fn owned(&mut self, reach: &Reach, entries: &[(&Server, Value)], secrets: &[Token]) -> PathBuf {
         let path = reach.link.dir.join("mcp.json");
@@ -198,10 +209,7 @@ impl InjectPlan {
 
     /// Adds the variables by which entries find the proxy and open it.
     fn open_proxy(&mut self, reach: &Reach, servers: &[Server]) {
-        let proxied = reach.is_proxied()
-            && servers
-                .iter()
-                .any(|server| matches!(server.kind, Kind::Remote(_)));
+        let proxied = servers.iter().any(|server| reach.is_proxied(server));
         if let Some(proxy) = reach.link.proxy.as_ref().filter(|_| proxied) {
             self.env
                 .insert(URL_VAR.into(), Masked::plain(proxy.base.clone()));
@@ -296,6 +304,10 @@ fn unable(spec: &AgentSpec, server: &Server, why: &str) -> Unable {
         ),
         Origin::Config => format!(
             "name the agents that are to have it: `agents = [\"…\"]` under `[mcp_servers.{}]`",
+            server.name
+        ),
+        Origin::Session => format!(
+            "launch without `{}` in `--mcp` or `--mcp-file`",
             server.name
         ),
     };

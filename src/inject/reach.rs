@@ -89,9 +89,12 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Remote servers are reached through the proxy, by their URLs.
-    pub(super) fn is_proxied(&self) -> bool {
-        self.route == Route::Proxy && !self.is_bridged()
+    /// The agent reaches `server` through the proxy, by its URL there.
+    pub(super) fn is_proxied(&self, server: &Server) -> bool {
+        let Kind::Remote(remote) = &server.kind else {
+            return false;
+        };
+        !self.is_bridged() && (self.route != Route::Direct || remote.needs_proxy())
     }
 
     /// Remote servers are reached by way of the bridge: in a file that sessions
@@ -194,7 +197,7 @@ pub(super) fn entry(
     secrets: &mut Vec<Token>,
 ) -> Result<Entry, Inexpressible> {
     match (&server.kind, reach.route) {
-        (Kind::Remote(remote), Route::Direct) => {
+        (Kind::Remote(remote), Route::Direct) if !remote.needs_proxy() => {
             secrets.extend(remote.headers.iter().map(|(_, value)| value.clone()));
             let headers = remote.headers.iter();
             Ok(Entry::Remote {

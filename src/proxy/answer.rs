@@ -37,17 +37,35 @@ pub(super) fn json(replies: &str, keep: bool) -> Vec<u8> {
 /// being what went wrong and what to do: a failed tool call for a call, an
 /// error for another request, a bad gateway for what is no request.
 pub(super) fn unable(body: &[u8], why: &str, keep: bool) -> Vec<u8> {
-    let failed = |message: &Members<'_>| {
-        if rpc::is_call(message) {
-            let content = json!([{ "type": "text", "text": why }]);
-            ("result", json!({ "content": content, "isError": true }))
-        } else {
-            ("error", json!({ "code": -32000, "message": why }))
-        }
-    };
+    let failed = |message: &Members<'_>| failure(rpc::is_call(message), why);
     match replies(body, failed) {
         Some(replies) if !replies.is_empty() => json(&replies, keep),
         _ => plain(502, why, keep),
+    }
+}
+
+/// The reply to each request in `body` that cannot be answered, behind its id.
+pub(super) fn failures(body: &[u8], why: &str) -> Vec<(String, String)> {
+    let messages = rpc::messages(body);
+    let failed = |message: &Members<'_>| failure(rpc::is_call(message), why);
+    let replies = messages
+        .iter()
+        .filter_map(|message| reply(message, &failed));
+    replies.map(|(id, reply)| (id.to_owned(), reply)).collect()
+}
+
+/// The reply to one request that has failed, whose id is spelled like this.
+pub(super) fn failed(id: &str, is_call: bool, why: &str) -> String {
+    spelled(id, failure(is_call, why))
+}
+
+/// A failed tool call for a call, an error for another request.
+fn failure(is_call: bool, why: &str) -> (&'static str, Value) {
+    if is_call {
+        let content = json!([{ "type": "text", "text": why }]);
+        ("result", json!({ "content": content, "isError": true }))
+    } else {
+        ("error", json!({ "code": -32000, "message": why }))
     }
 }
 
@@ -62,21 +80,31 @@ pub(super) fn replies(
     if messages.is_empty() {
         return None;
     }
-    let reply = |message: &Members<'_>| {
-        let id = message.last("id")?;
-        message.last("method")?;
-        let (member, value) = outcome(message);
-        // The id goes back as it is spelled.
-        Some(format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#
-        ))
-    };
-    let replies: Vec<String> = messages.iter().filter_map(reply).collect();
+    let replies: Vec<String> = messages
+        .iter()
+        .filter_map(|message| reply(message, &outcome))
+        .map(|(_, reply)| reply)
+        .collect();
     let is_batch = body.trim_ascii_start().starts_with(b"[");
     Some(match replies.join(",") {
         joined if is_batch && !joined.is_empty() => format!("[{joined}]"),
         joined => joined,
     })
+}
+
+/// The id of a request, and the reply to it; None for what is no request.
+fn reply<'a>(
+    message: &Members<'a>,
+    outcome: &impl Fn(&Members<'a>) -> (&'static str, Value),
+) -> Option<(&'a str, String)> {
+    let id = message.last("id")?;
+    message.last("method")?;
+    Some((id, spelled(id, outcome(message))))
+}
+
+/// The id goes back as it is spelled.
+fn spelled(id: &str, (member, value): (&str, Value)) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#)
 }
 
 /// A whole answer, head and body, with these header `lines`.

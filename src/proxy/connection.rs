@@ -16,12 +16,12 @@ use tokio_util::sync::WaitForCancellationFuture;
 use crate::types::identity::ServerName;
 
 use super::answer;
-use super::exchange::End;
 use super::forward::forward;
 use super::framing::Framing;
 use super::head::{self, Refusal, Request};
 use super::listen::Shared;
 use super::peer::Peer;
+use super::relay::End;
 use super::target::{Carried, Door};
 use super::upload::Gone;
 
@@ -102,7 +102,7 @@ async fn next(
 
 /// Answers one request, by its upstream or by ourselves.
 async fn answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     agent: &mut Peer<TcpStream>,
     request: &Request,
 ) -> Result<End, Gone> {

@@ -3,16 +3,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Buf;
 use tokio::net::TcpStream;
 
+use super::forgotten;
 use super::framing::Framing;
 use super::head::{self, Answer, BadAnswer};
-use super::headers::{self, Content};
+use super::headers::Content;
 use super::peer::Peer;
 use super::pool::Link;
 use super::stale::{self, Verdict};
@@ -31,28 +31,12 @@ pub(super) struct Exchange<'a> {
 pub(super) enum Lost {
     #[error("the connection was closed")]
     Closed,
+    #[error("it takes too long")]
+    Late,
     #[error(transparent)]
     Broken(#[from] io::Error),
     #[error(transparent)]
     BadAnswer(#[from] BadAnswer),
-}
-
-/// How an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// The connection to the agent can take another request.
-    Whole,
-    /// The end of the answer is the end of the connection.
-    Closing,
-    /// The upstream broke off: the agent must see that.
-    Cut,
-}
-
-/// A change to content that is here already.
-#[derive(Debug)]
-pub(super) struct Edit {
-    pub(super) at: Range<usize>,
-    pub(super) text: String,
 }
 
 impl Exchange<'_> {
@@ -131,73 +115,41 @@ impl Exchange<'_> {
         }
     }
 
-    /// Passes the answer on, every piece as it comes, with `edit` made to the
-    /// content that was peeked at. `keep` says whether the agent's connection
-    /// may stay open after it.
-    pub(super) async fn relay(
+    /// True if the answer, whose status lets it be, says that the upstream does
+    /// not know the request's MCP session.
+    pub(super) async fn is_forgotten(&mut self, answer: &Answer) -> Result<bool, Gone> {
+        let judge = |content: &[u8], whole| {
+            let is_enough = whole || content.len() > forgotten::LONGEST;
+            is_enough.then(|| whole && forgotten::says_so(answer.status, content))
+        };
+        let said = self.peek(answer.body, judge).await?;
+        Ok(matches!(said, Ok(Some(true))))
+    }
+
+    /// Waits until all of a body of up to `longest` bytes is here, so that one
+    /// that breaks off need not be passed on. Takes nothing of it away.
+    pub(super) async fn hold(
         &mut self,
-        answer: Answer,
-        is_old: bool,
-        keep: bool,
-        mut edit: Option<Edit>,
-    ) -> Result<End, Gone> {
-        let mut rest = answer.body;
-        let is_chunked = matches!(rest, Framing::Chunked(_));
-        let until_close = rest == Framing::UntilClose;
-        // What is edited has another length than its upstream says: the end of
-        // the connection is its end, as it is for an agent of old.
-        let is_edited = edit.is_some();
-        let is_bare = is_edited || is_chunked && is_old;
-        let keep = keep && !until_close && !is_edited && self.upload.is_done();
-        let mut head = answer.crossing;
-        if is_edited {
-            head = headers::without(&head, |name| name.eq_ignore_ascii_case("content-length"));
-        }
-        if is_chunked && !is_bare {
-            head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        }
-        if !keep {
-            head.extend_from_slice(b"Connection: close\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        let mut bare = is_bare.then(Vec::new);
+        body: Framing,
+        longest: usize,
+    ) -> Result<Result<(), Lost>, Gone> {
         loop {
-            let taken = rest.take(&self.link.buf, |piece| {
-                if let Some(bare) = &mut bare {
-                    bare.extend_from_slice(piece);
-                }
-            });
-            let Ok(n) = taken else {
-                return Ok(End::Cut);
-            };
-            if let (Some(bare), Some(Edit { at, text })) = (&mut bare, edit.take()) {
-                bare.splice(at, text.into_bytes());
-            }
-            self.pass(&head, bare.as_deref(), n).await?;
-            head.clear();
-            bare.iter_mut().for_each(Vec::clear);
-            if rest.is_done() {
-                break;
+            let mut rest = body;
+            let taken = rest.take(&self.link.buf, |_| {});
+            if taken.is_err() || rest.is_done() || self.link.buf.len() > longest {
+                return Ok(Ok(()));
             }
             match self.fill().await? {
-                Ok(0) if until_close => break,
-                Ok(0) => return Ok(End::Cut),
+                Ok(0) if body == Framing::UntilClose => return Ok(Ok(())),
+                Ok(0) => return Ok(Err(Lost::Closed)),
                 Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "an answer was cut");
-                    if until_close {
-                        // A plain end would look like the end of the answer.
-                        let _ = self.agent.io.set_zero_linger();
-                    }
-                    return Ok(End::Cut);
-                }
+                Err(error) => return Ok(Err(error.into())),
             }
         }
-        Ok(if keep { End::Whole } else { End::Closing })
     }
 
     /// Reads more of the answer.
-    async fn fill(&mut self) -> Result<io::Result<usize>, Gone> {
+    pub(super) async fn fill(&mut self) -> Result<io::Result<usize>, Gone> {
         poll_fn(|cx| {
             self.upload.advance(cx, self.agent, &mut self.link)?;
             self.link.poll_fill(cx).map(Ok)
@@ -207,7 +159,12 @@ impl Exchange<'_> {
 
     /// Writes `head`, and then `bare` or else the first `n` bytes that the
     /// upstream sent, to the agent; takes these away.
-    async fn pass(&mut self, head: &[u8], bare: Option<&[u8]>, n: usize) -> Result<(), Gone> {
+    pub(super) async fn pass(
+        &mut self,
+        head: &[u8],
+        bare: Option<&[u8]>,
+        n: usize,
+    ) -> Result<(), Gone> {
         let body_length = bare.map_or(n, <[u8]>::len);
         let mut sent = 0;
         while sent < head.len() + body_length {
@@ -226,7 +183,8 @@ impl Exchange<'_> {
     }
 }
 
-/// Waits for `future` as long as the agent does.
+/// Waits for `future` as long as the agent does. What is done rarely comes in
+/// a box: every connection holds room for whatever does not.
 pub(super) async fn while_wanted<T>(
     agent: &mut Peer<TcpStream>,
     future: impl Future<Output = T>,

@@ -2,7 +2,9 @@
 //! anything was done, and the way out. Pure.
 
 use std::io;
+use std::sync::Arc;
 
+use crate::credential::Ungranted;
 use crate::types::agent::Transport;
 use crate::types::identity::ServerName;
 use crate::types::upstream::Endpoint;
@@ -26,18 +28,31 @@ pub(super) enum Failed {
     Unsound(String),
     /// The upstream knows our token no more; it has done nothing.
     Stale,
-    /// It refuses our credential, with this status.
+    /// It refuses the configured headers, with this status.
     Refused(u16),
+    /// There is no credential of the kind that lives.
+    Ungranted(Ungranted),
+    /// It refuses the one that we had; `why` there is no other.
+    Denied {
+        status: u16,
+        kind: &'static str,
+        why: Option<Arc<str>>,
+    },
     /// There is nothing at its path, or no MCP session of that id.
     Missing {
         has_session: bool,
     },
+    /// It knows the agent's MCP session no more, and this is what came of
+    /// opening it anew.
+    Forgotten(Arc<Self>),
     /// It sends us to another URL, if that can be told.
     Moved(Option<Endpoint>),
     /// There is no connection to be had.
     Away(io::Error),
     /// Its stream of events does not begin as it must.
     BadStream(&'static str),
+    /// It says something that is no answer to a request of ours.
+    Odd(String),
     /// The connection had ended before the request could be sent.
     Unsent(Lost),
     /// There is no answer, and the request may have arrived.
@@ -52,7 +67,9 @@ impl Failed {
             Self::NotGet | Self::NotPost | Self::WrongDoor(Transport::Sse) => 405,
             Self::WrongDoor(Transport::Http) => 404,
             Self::Closed => 410,
-            Self::Away(_) | Self::BadStream(_) | Self::Unsent(_) | Self::Lost(_) => 502,
+            Self::Away(_) | Self::BadStream(_) | Self::Odd(_) | Self::Unsent(_) | Self::Lost(_) => {
+                502
+            }
             Self::Absent if door != Door::Mcp => 404,
             _ if door != Door::Mcp => 502,
             _ => 405,
@@ -66,6 +83,7 @@ impl Failed {
             None => format!("the MCP server `{server}`"),
         };
         let table = table(server);
+        let another = another(server);
         match self {
             Self::Absent => format!("this session has no MCP server `{server}`"),
             Self::WrongDoor(Transport::Http) => {
@@ -93,10 +111,34 @@ impl Failed {
                 "{who} refuses its credential with HTTP {status}. Nothing was done; the user has \
                  to set another one: `headers` under `{table}`, or in `.mcp.json`"
             ),
-            Self::Missing { has_session: true } => format!(
-                "{who} has forgotten this MCP session (HTTP 404). Nothing was done; connect to it \
-                 again"
+            Self::Ungranted(Ungranted { kind, why }) => format!(
+                "{who} cannot be called: its credential ({kind}) cannot be had: {why}. Nothing was \
+                 done; the user has to mend that, or to set another: {another}"
             ),
+            Self::Denied { status, kind, why } => {
+                let why = why
+                    .as_ref()
+                    .map_or_else(String::new, |why| format!(", and there is no other: {why}"));
+                format!(
+                    "{who} refuses its credential ({kind}) with HTTP {status}{why}. Nothing was \
+                     done; the user has to set another: {another}, or `auth` under `{table}`"
+                )
+            }
+            Self::Missing { has_session: true } => format!(
+                "{who} has forgotten this MCP session. Nothing was done; connect to it again"
+            ),
+            Self::Forgotten(why) => {
+                let why = match &**why {
+                    Self::Lost(why) => why.to_string(),
+                    Self::Odd(why) => why.clone(),
+                    Self::Missing { .. } => "it is not there (HTTP 404)".into(),
+                    why => return why.words(server, at),
+                };
+                format!(
+                    "{who} has forgotten this MCP session, and it cannot be opened anew: {why}. \
+                     Nothing was done; connect to it again"
+                )
+            }
             Self::Missing { has_session: false } => format!(
                 "{who} is not there (HTTP 404). Nothing was done; the user has to correct its \
                  `url` under `{table}`, or in `.mcp.json`"
@@ -117,6 +159,7 @@ impl Failed {
                 format!("{who} cannot be reached: {why}. Nothing was done; try again later")
             }
             Self::BadStream(why) => format!("{who} cannot be used: {why}. Nothing was done"),
+            Self::Odd(why) => format!("{who} cannot be used: {why}"),
             Self::Unsent(why) => {
                 format!("{who} takes no requests: {why}. Nothing was done; try again later")
             }
@@ -126,6 +169,12 @@ impl Failed {
             ),
         }
     }
+}
+
+/// How another credential is set.
+fn another(server: &ServerName) -> String {
+    let word = shell_words::quote(server.as_str());
+    format!("`wrapper mcp token SESSION {word}`")
 }
 
 /// The table of the configuration that a server stands in.
@@ -158,6 +207,39 @@ mod tests {
                 "my docs",
                 405,
                 "under `[mcp_servers.\"my docs\"]`",
+            ),
+            (
+                Failed::Ungranted(Ungranted {
+                    kind: "command",
+                    why: "`gcloud` failed with exit status: 1".into(),
+                }),
+                "docs",
+                405,
+                "its credential (command) cannot be had: `gcloud` failed with exit status: 1. \
+                 Nothing was done; the user has to mend that, or to set another: \
+                 `wrapper mcp token SESSION docs`",
+            ),
+            (
+                Failed::Denied {
+                    status: 401,
+                    kind: "env",
+                    why: Some("it is old".into()),
+                },
+                "my docs",
+                405,
+                "refuses its credential (env) with HTTP 401, and there is no other: it is old. \
+                 Nothing was done; the user has to set another: \
+                 `wrapper mcp token SESSION 'my docs'`, or `auth` under `[mcp_servers.\"my docs\"]`",
+            ),
+            (
+                Failed::Denied {
+                    status: 403,
+                    kind: "static",
+                    why: None,
+                },
+                "docs",
+                405,
+                "refuses its credential (static) with HTTP 403. Nothing was done",
             ),
             (
                 Failed::Missing { has_session: true },

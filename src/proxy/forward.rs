@@ -1,69 +1,146 @@
-//! Carries a request to its upstream and the answer back, and repairs what
-//! breaks on the way: a token that was rotated, an upstream that is away.
+//! Carries a request to its upstream and the answer back, whatever happens:
+//! what can be mended is mended, the rest is told in words.
+
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::types::identity::ServerName;
-use crate::types::upstream::Endpoint;
 
 use super::absent;
 use super::answer;
-use super::exchange::{Edit, End, Exchange, while_wanted};
+use super::attempt::{Errand, attempt};
+use super::chances::Chances;
+use super::exchange::while_wanted;
 use super::excuse::Failed;
-use super::framing::Framing;
-use super::head::{Answer, Request};
-use super::headers::{self, Content};
+use super::guests;
+use super::headers;
+use super::legacy;
 use super::listen::Shared;
-use super::mailboxes::Mailbox;
+use super::listening;
 use super::peer::Peer;
+use super::relay::End;
+use super::reopen::reopen;
 use super::rpc;
-use super::sse::{self, Opening};
+use super::session::{self, ID, Message, Session};
+use super::step::{self, Step};
 use super::target::{Carried, Door, Target};
-use super::upload::{Gone, Upload};
+use super::upload::Gone;
+
+/// How often an MCP session is opened anew for one request.
+const MOST_OPENINGS: u32 = 3;
 
 /// Forwards `carried` to `server` by `door` and answers the agent, whatever
 /// happens.
 pub(super) async fn forward(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     agent: &mut Peer<TcpStream>,
     server: &ServerName,
     door: Door<'_>,
+    carried: Carried<'_>,
+) -> Result<End, Gone> {
+    if let (Door::Messages(number), true) = (door, carried.request.is_json)
+        && let Some(mailbox) = shared.mailboxes.find(server, number)
+    {
+        let carrying = legacy::carry(shared, agent, &mailbox, carried);
+        return Box::pin(carrying).await;
+    }
+    let request = carried.request;
+    let step = match door {
+        Door::Mcp if request.is_json => step::step(&carried.body),
+        _ => Step::Other,
+    };
+    let mut beside = None;
+    if door == Door::Mcp && request.is_json && guests::may_be_asked(shared, server) {
+        if let Some(end) = Box::pin(guests::serve(shared, agent, &carried)).await {
+            return end;
+        }
+        if matches!(step, Step::List { .. }) {
+            beside = while_wanted(agent, Box::pin(guests::beside(shared, server, request))).await?;
+        }
+    }
+    let id = headers::value(&request.crossing, ID);
+    let known =
+        (door == Door::Mcp && step != Step::Hello).then(|| shared.sessions.find(server, id));
+    let known = known.flatten();
+    if let Some(session) = &known {
+        if listening::is_wanted(request, session) {
+            return Box::pin(listening::listen(shared, agent, session, request)).await;
+        }
+        take_note(shared, session, step, &carried);
+    }
+    let errand = Errand {
+        shared,
+        server,
+        door,
+        step,
+        session: known.as_ref(),
+        beside: beside.as_ref(),
+    };
+    deliver(errand, agent, carried).await
+}
+
+/// Tries until there is an answer for the agent, or nothing left to try.
+async fn deliver(
+    errand: Errand<'_>,
+    agent: &mut Peer<TcpStream>,
     mut carried: Carried<'_>,
 ) -> Result<End, Gone> {
+    let Errand {
+        shared,
+        server,
+        door,
+        session,
+        ..
+    } = errand;
+    let request = carried.request;
     let may_repeat = carried.rest.is_done();
-    let (mut renewed, mut repeated) = (false, false);
+    let (mut chances, mut openings) = (Chances::default(), 0);
     let (failed, at) = loop {
         let live = shared.live.borrow().clone();
-        let target = match Target::find(shared, &live, server, door, &mut carried) {
+        let mut target = match Target::find(shared, &live, server, door, &mut carried) {
             Ok(target) => target,
             Err(failed) => break (failed, live.upstreams.get(server).cloned()),
         };
-        let failed = if target.is_call && target.token.is_none() {
+        if target.is_to_be_authorized() {
+            let authorized = target.authorize(&shared.keepers, server);
+            if let Err(failed) = while_wanted(agent, Box::pin(authorized)).await? {
+                break (failed, Some(target.upstream));
+            }
+        }
+        let generation = session.map(|session| session.generation_at(target.to()));
+        let mut failed = if target.is_call && target.token.is_none() {
             Failed::Stale
+        } else if generation == Some(None) {
+            Failed::Missing { has_session: true }
         } else {
-            match attempt(shared, agent, server, door, &carried, &target).await? {
+            match attempt(errand, agent, &carried, &target, openings).await? {
                 Ok(end) => return Ok(end),
                 Err(failed) => failed,
             }
         };
-        match failed {
-            Failed::Stale if may_repeat && !renewed => {
-                tracing::info!(%server, "our token is stale");
-                renewed = while_wanted(agent, shared.renewed(target.token.as_ref())).await?;
-                if renewed {
-                    continue;
-                }
+        if let (Failed::Missing { .. }, Some(session), Some(seen)) = (&failed, session, generation)
+            && may_repeat
+            && openings < MOST_OPENINGS
+        {
+            if request.method == "DELETE" {
+                // What is to be ended is over already.
+                let done = answer::json("", request.keep_alive);
+                return say(agent, &done, request.keep_alive).await;
             }
-            Failed::Unsent(_) if may_repeat && !repeated => {
-                repeated = true;
+            openings += 1;
+            match while_wanted(agent, Box::pin(reopen(shared, session, seen))).await? {
+                Ok(()) => continue,
+                Err(failed) => break (failed, Some(target.upstream)),
+            }
+        }
+        if may_repeat {
+            let harmless = || is_harmless(&carried, door);
+            let mended = chances.mend(shared, server, &target, &mut failed, harmless);
+            if while_wanted(agent, Box::pin(mended)).await? {
                 continue;
             }
-            Failed::Lost(_) if may_repeat && !repeated && is_harmless(&carried, door) => {
-                repeated = true;
-                continue;
-            }
-            _ => {}
         }
         break (failed, Some(target.upstream));
     };
@@ -77,128 +154,32 @@ pub(super) async fn forward(
     apologize(agent, door, &carried, &failed, &why).await
 }
 
-/// Sends the request once, and passes the answer on if it is one for the agent.
-async fn attempt(
-    shared: &Shared,
-    agent: &mut Peer<TcpStream>,
-    server: &ServerName,
-    door: Door<'_>,
-    carried: &Carried<'_>,
-    target: &Target<'_>,
-) -> Result<Result<End, Failed>, Gone> {
-    let (request, to) = (carried.request, target.to());
-    let waits = shared.pool.take(to).map(Ok);
-    let link = match waits {
-        Some(link) => link,
-        None => while_wanted(agent, shared.pool.connect(to, shared.patience.away)).await?,
-    };
-    let link = match link {
-        Ok(link) => link,
-        Err(error) => return Ok(Err(Failed::Away(error))),
-    };
-    let framing = request.body.map(|_| match carried.rest {
-        rest if rest.is_done() => Framing::Length(carried.body.len() as u64),
-        rest => rest,
-    });
-    let head = target.head(request, framing);
-    let mut exchange = Exchange {
-        agent,
-        link,
-        upload: Upload::new(&head, &carried.body, carried.rest),
-    };
-    let answer = match exchange.head(&request.method, request.is_old).await? {
-        Ok(answer) => answer,
-        Err(why) if exchange.upload.is_unsent() => return Ok(Err(Failed::Unsent(why))),
-        Err(why) => return Ok(Err(Failed::Lost(why))),
-    };
-    if let Some(failed) = refusal(request, &answer, target) {
-        return Ok(Err(failed));
-    }
-    if target.is_call {
-        match exchange.is_stale(&answer).await? {
-            Ok(false) => {}
-            Ok(true) => return Ok(Err(Failed::Stale)),
-            Err(why) => return Ok(Err(Failed::Lost(why))),
+/// Keeps what the session may have to be opened anew with.
+fn take_note(shared: &Shared, session: &Arc<Session>, step: Step, carried: &Carried<'_>) {
+    match step {
+        Step::Started => {
+            let started = Message {
+                lines: carried.request.crossing.clone(),
+                body: carried.body.clone(),
+            };
+            session.note(|standing| standing.started = Some(started));
         }
-    }
-    let mut edit = None;
-    let mut _open: Option<Mailbox<'_>> = None;
-    if door == Door::Sse && answer.status == 200 {
-        match endpoint(shared, &mut exchange, &answer, server, to).await? {
-            Ok((found, mailbox)) => (edit, _open) = (Some(found), Some(mailbox)),
-            Err(failed) => return Ok(Err(failed)),
+        Step::List { is_first } => {
+            let guests = session::guests(&shared.live.borrow());
+            session.note(|standing| {
+                standing.shown.ask(is_first);
+                standing.guests = Some(guests);
+            });
         }
+        _ if carried.request.method == "DELETE" => shared.sessions.close(session),
+        _ => {}
     }
-    let stays_open = answer.keep_alive;
-    tracing::debug!(method = request.method, status = answer.status, "answered");
-    let end = exchange
-        .relay(answer, request.is_old, request.keep_alive, edit)
-        .await?;
-    if stays_open && end != End::Cut && exchange.upload.is_done() {
-        shared.pool.put(target.upstream.clone(), exchange.link);
-    }
-    Ok(Ok(end))
-}
-
-/// What an answer says that its agent must not see as it is.
-fn refusal(request: &Request, answer: &Answer, target: &Target<'_>) -> Option<Failed> {
-    match answer.status {
-        401 | 403 | 409 if target.is_hub => Some(Failed::Stale),
-        401 | 403 | 407 => Some(Failed::Refused(answer.status)),
-        404 if !target.is_hub => Some(Failed::Missing {
-            has_session: target.mailbox.is_some()
-                || headers::value(&request.crossing, "mcp-session-id").is_some(),
-        }),
-        // Nor is it to follow, with our key, to where we are not.
-        301 | 302 | 303 | 307 | 308 if !target.is_hub => {
-            let to = headers::value(&answer.crossing, "location");
-            Some(Failed::Moved(to.and_then(|to| {
-                let is_path = to.starts_with('/') && !to.starts_with("//");
-                if is_path {
-                    Some(target.to().at(to))
-                } else {
-                    to.parse().ok()
-                }
-            })))
-        }
-        _ => None,
-    }
-}
-
-/// Finds the endpoint at the beginning of a stream, and opens a mailbox for it.
-async fn endpoint<'a>(
-    shared: &'a Shared,
-    exchange: &mut Exchange<'_>,
-    answer: &Answer,
-    server: &ServerName,
-    sse: &Endpoint,
-) -> Result<Result<(Edit, Mailbox<'a>), Failed>, Gone> {
-    if answer.content != Content::Events {
-        let why = "it does not answer with a plain stream of events";
-        return Ok(Err(Failed::BadStream(why)));
-    }
-    let look = |stream: &[u8], whole| match sse::opening(stream, whole) {
-        Opening::Open => None,
-        Opening::Bad(why) => Some(Err(why)),
-        Opening::Endpoint(at) => {
-            Some(sse::resolve(sse, &stream[at.clone()]).map(|path| (at, path)))
-        }
-    };
-    let (at, path) = match exchange.peek(answer.body, look).await? {
-        Ok(Some(Ok(found))) => found,
-        Ok(Some(Err(why))) => return Ok(Err(Failed::BadStream(why))),
-        Ok(None) => return Ok(Err(Failed::BadStream("its chunks are malformed"))),
-        Err(why) => return Ok(Err(Failed::Lost(why))),
-    };
-    let mailbox = shared.mailboxes.open(server, sse.at(&path));
-    let text = mailbox.path.clone();
-    Ok(Ok((Edit { at, text }, mailbox)))
 }
 
 /// True for what may be sent twice though it may have arrived.
 fn is_harmless(carried: &Carried<'_>, door: Door<'_>) -> bool {
     match carried.request.method.as_str() {
-        "GET" | "HEAD" => true,
+        "GET" | "HEAD" | "DELETE" => true,
         // A stream would bring two answers to what was posted for it twice.
         "POST" if door == Door::Mcp => rpc::is_harmless(&carried.body),
         _ => false,
@@ -221,6 +202,11 @@ async fn apologize(
         (_, _, Failed::NotGet) => answer::only_get(why, keep),
         _ => answer::plain(failed.status(door), why, keep),
     };
-    agent.io.write_all(&text).await.map_err(|_| Gone::HungUp)?;
+    say(agent, &text, keep).await
+}
+
+/// Answers by ourselves; `keep` says whether the connection stays open.
+async fn say(agent: &mut Peer<TcpStream>, text: &[u8], keep: bool) -> Result<End, Gone> {
+    agent.io.write_all(text).await.map_err(|_| Gone::HungUp)?;
     Ok(if keep { End::Whole } else { End::Closing })
 }

@@ -67,6 +67,17 @@ impl Framing {
         matches!(self, Self::Length(0) | Self::Chunked(Chunk::End))
     }
 
+    /// What brings a chunked body to a place where a chunk may begin, if
+    /// anything short of content does.
+    pub(super) fn to_chunk(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Chunked(Chunk::Size { digits: 0, .. }) => Some(b""),
+            Self::Chunked(Chunk::DataCr) => Some(b"\r\n"),
+            Self::Chunked(Chunk::DataLf) => Some(b"\n"),
+            _ => None,
+        }
+    }
+
     /// Takes what belongs to the body from the front of `input`: returns how
     /// many bytes that are, and hands the content among them to `content`.
     pub(super) fn take(

@@ -16,7 +16,7 @@ pub(super) const LONGEST_HEAD: usize = 32 * 1024;
 const MOST_HEADERS: usize = 100;
 
 /// A request of the agent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a head says that much")]
 pub(super) struct Request {
     pub(super) method: String,

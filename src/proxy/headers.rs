@@ -116,6 +116,13 @@ fn name_of(line: &[u8]) -> (&str, &[u8]) {
     )
 }
 
+/// Adds a header line.
+pub(super) fn push(lines: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        lines.extend_from_slice(part.as_bytes());
+    }
+}
+
 fn is_ours(name: &str) -> bool {
     let start = name.get(..OF_OURS.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(OF_OURS))

@@ -13,15 +13,25 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::credential::Keepers;
+use crate::hosting::Hosting;
+use crate::paths::Env;
 use crate::types::context::SessionContext;
-use crate::types::identity::Token;
-use crate::types::upstream::Live;
+use crate::types::identity::{ServerName, Token};
+use crate::types::upstream::{Live, Upstream};
 
+use super::ask::Party;
 use super::connection;
 use super::context::Telling;
+use super::exchange::Lost;
+use super::excuse::Failed;
 use super::gate::Gate;
-use super::mailboxes::Mailboxes;
+use super::guests::Guests;
+use super::ledger::Ledger;
+use super::legacy::Mailboxes;
 use super::pool::Pool;
+use super::sessions::Sessions;
+use super::talk::{self, Seen};
 
 /// What the proxy is told by the launch.
 #[derive(Debug)]
@@ -36,6 +46,14 @@ pub struct Settings {
     pub patience: Patience,
     /// What servers other than the hub may be told of the session.
     pub context: SessionContext,
+    /// The credentials of servers that have one that lives.
+    pub keepers: Arc<Keepers>,
+    /// Where what is seen of the servers is noted.
+    pub ledger: Ledger,
+    /// The servers that are commands of ours.
+    pub hosting: Arc<Hosting>,
+    /// The agent's environment: it names the proxies that lead elsewhere.
+    pub env: Env,
 }
 
 /// How long the proxy waits for what.
@@ -45,6 +63,8 @@ pub struct Patience {
     pub away: Duration,
     /// For a new token.
     pub renewal: Duration,
+    /// For the answer to a request of our own.
+    pub answer: Duration,
     /// For the whole head of a request, once it has begun; for the first head
     /// of a connection, from the start.
     pub head: Duration,
@@ -57,6 +77,7 @@ impl Default for Patience {
         Self {
             away: Duration::from_secs(15),
             renewal: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
             head: Duration::from_secs(10),
             drain: Duration::from_secs(1),
         }
@@ -78,7 +99,11 @@ pub(super) struct Shared {
     pub(super) live: watch::Receiver<Live>,
     pub(super) pool: Pool,
     pub(super) mailboxes: Mailboxes,
+    pub(super) sessions: Sessions,
     pub(super) telling: Telling,
+    pub(super) keepers: Arc<Keepers>,
+    pub(super) ledger: Ledger,
+    pub(super) guests: Guests,
     pub(super) patience: Patience,
     pub(super) places: Semaphore,
     pub(super) stop: CancellationToken,
@@ -102,8 +127,86 @@ pub fn bind() -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `listener` until `stop`; then lets requests in flight finish for a
-/// moment, and ends streams.
+/// The proxy of one session; a handle to it.
+#[derive(Debug, Clone)]
+pub struct Proxy(Arc<Shared>);
+
+impl Proxy {
+    /// A proxy that is to be called at `port`. It begins with [`Proxy::serve`].
+    #[must_use]
+    pub fn new(settings: Settings, port: u16) -> Self {
+        Self(Arc::new(Shared {
+            gate: Gate::new(settings.key, port),
+            live: settings.live,
+            pool: Pool::new(settings.hosting, &settings.env),
+            mailboxes: Mailboxes::default(),
+            sessions: Sessions::default(),
+            telling: Telling::new(&settings.context),
+            keepers: settings.keepers,
+            ledger: settings.ledger,
+            guests: Guests::default(),
+            patience: settings.patience,
+            places: Semaphore::new(MOST_CONNECTIONS),
+            stop: CancellationToken::new(),
+            stale: settings.stale,
+            nudged: Mutex::new(None),
+        }))
+    }
+
+    /// Serves `listener` until `stop`; then lets requests in flight finish for
+    /// a moment, and ends streams.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let shared = &self.0;
+        let mut tasks = JoinSet::new();
+        let mut strangers = VecDeque::new();
+        let mut live = shared.live.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = live.changed() => shared.pool.prune(&live.borrow_and_update()),
+                Some(_) = tasks.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((io, _)) => admit(shared, io, &mut tasks, &mut strangers),
+                    Err(error) => {
+                        // Out of descriptors, most likely: others have to end first.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        }
+        drop(listener);
+        shared.stop.cancel();
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        let _ = timeout(shared.patience.drain, drained).await;
+        tasks.shutdown().await;
+    }
+
+    /// Tries a server that the session need not have yet, as its agent would:
+    /// opens an MCP session, asks for its tools, ends it. Takes `patience` at
+    /// most.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do, in words.
+    pub async fn try_out(
+        &self,
+        server: &ServerName,
+        upstream: &Arc<Upstream>,
+        patience: Duration,
+    ) -> Result<Seen, String> {
+        let party = Party {
+            shared: &self.0,
+            server,
+            instead: Some(upstream),
+            patience,
+        };
+        let seen = timeout(patience, talk::look(party)).await;
+        let seen = seen.unwrap_or(Err(Failed::Lost(Lost::Late)));
+        seen.map_err(|failed| failed.words(server, Some(&upstream.endpoint)))
+    }
+}
+
+/// Serves `listener` with a proxy of its own, as [`Proxy::serve`] does.
 ///
 /// # Errors
 /// If the listener is none of loopback's.
@@ -112,38 +215,8 @@ pub async fn serve(
     settings: Settings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let shared = Arc::new(Shared {
-        gate: Gate::new(settings.key, listener.local_addr()?.port()),
-        live: settings.live,
-        pool: Pool::default(),
-        mailboxes: Mailboxes::default(),
-        telling: Telling::new(&settings.context),
-        patience: settings.patience,
-        places: Semaphore::new(MOST_CONNECTIONS),
-        stop: stop.clone(),
-        stale: settings.stale,
-        nudged: Mutex::new(None),
-    });
-    let mut tasks = JoinSet::new();
-    let mut strangers = VecDeque::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = tasks.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((io, _)) => admit(&shared, io, &mut tasks, &mut strangers),
-                Err(error) => {
-                    // Out of descriptors, most likely: others have to end first.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    let drained = async { while tasks.join_next().await.is_some() {} };
-    let _ = timeout(shared.patience.drain, drained).await;
-    tasks.shutdown().await;
+    let port = listener.local_addr()?.port();
+    Proxy::new(settings, port).serve(listener, stop).await;
     Ok(())
 }
 

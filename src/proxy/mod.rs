@@ -5,9 +5,16 @@
 //! every chunk passed on as it comes. Machines over values do the thinking:
 //! `framing`, `head`, `headers` and `gate` read HTTP, `target`, `outgoing`,
 //! `stamp` and `context` make a request its upstream's (on `rpc` and `splice`),
-//! `stale` and `sse` read answers, `answer`, `excuse` and `absent` are ours.
-//! `wire`, `tls`, `peer`, `upload`, `exchange` and `pool` move bytes; `forward`
-//! carries a request through, and repairs what breaks on the way.
+//! `stale`, `forgotten`, `refusal` and `sse` read answers, `answer`, `excuse`
+//! and `absent` are ours. `wire`, `tls`, `peer`, `upload`, `exchange`, `relay`
+//! and `pool` move bytes; `attempt` sends a request once, `forward` carries it
+//! through, with what `chances` there are to mend what breaks.
+//!
+//! The agent's MCP sessions (`sessions`, `session`) outlive their upstreams':
+//! `step`, `greeting` and `shown` keep what it said and was told, `reopen`
+//! says it again by requests of our own (`ask`, `talk`). `listening` is the
+//! stream that it hears, over those of its upstream (`source`, `whole`,
+//! `events`); `fate` ends an answer that breaks off.
 //!
 //! Three ways lead to a server: `/<server>/mcp` (streamable HTTP), and
 //! `/<server>/sse` with `/<server>/messages/…` (HTTP with SSE, whose endpoints
@@ -20,30 +27,57 @@
 
 mod absent;
 mod answer;
+mod ask;
+mod attempt;
+mod chances;
 mod connection;
 mod context;
+mod detour;
 #[cfg(test)]
 mod dice;
+mod events;
 mod exchange;
 mod excuse;
+mod fate;
+mod forgotten;
 mod forward;
 mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
+mod greeting;
+mod guests;
 mod head;
 mod headers;
+mod ledger;
+mod legacy;
 mod listen;
-mod mailboxes;
+mod listening;
 mod outgoing;
 mod peer;
 mod pool;
+mod refusal;
+mod relay;
+mod reopen;
 mod rpc;
+mod session;
+mod sessions;
+mod shown;
+mod source;
 mod splice;
 mod sse;
 mod stale;
 mod stamp;
+mod step;
+mod talk;
 mod target;
 mod tls;
+mod tunnel;
 mod upload;
+mod whole;
 mod wire;
 
-pub use listen::{Patience, Settings, bind, serve};
+pub use ledger::Ledger;
+pub use listen::{Patience, Proxy, Settings, bind, serve};
+pub use talk::Seen;

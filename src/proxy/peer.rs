@@ -1,11 +1,12 @@
 //! One side of the proxy: a connection and what was read from it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// The least room for a read. A read that does not fill its room tells the
 /// runtime that there is no more, and saves the system call that would.
@@ -45,6 +46,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             self.room = (self.room * 2).min(MOST_ROOM);
         }
         read
+    }
+
+    /// Reads a little more, as [`Peer::poll_fill`] does, but holds no room for
+    /// it while there is none: for connections that are silent for long.
+    pub(super) fn poll_sip(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); LEAST_ROOM];
+        let mut read = ReadBuf::uninit(&mut room);
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut read));
+        self.buf.extend_from_slice(read.filled());
+        Poll::Ready(result.map(|()| read.filled().len()))
     }
 
     /// Writes the rest of `parts` after the first `sent` bytes of them, as far

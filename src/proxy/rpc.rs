@@ -9,8 +9,13 @@ use memchr::memmem::Finder;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::types::evidence::Step;
+
 /// How the method that calls a tool is spelled, but for escapes.
 static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("tools/call"));
+
+/// How the method that lists tools is spelled, but for escapes.
+static LIST: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("tools/list"));
 
 /// The members of an object as they stand.
 #[derive(Debug)]
@@ -64,6 +69,16 @@ pub(super) fn calls(body: &[u8]) -> Vec<Members<'_>> {
     messages
 }
 
+/// One page of a list that stands under `key` of a result: its elements, each
+/// as JSON, and where the next page begins. None if it is no list.
+pub(super) fn page(result: &str, key: &str) -> Option<(Vec<String>, Option<String>)> {
+    let result = Members::of(result)?;
+    let elements: Vec<&RawValue> = serde_json::from_str(result.last(key)?).ok()?;
+    let elements = elements.iter().map(|element| element.get().to_owned());
+    let next = result.last("nextCursor").filter(|next| *next != "null");
+    Some((elements.collect(), next.map(str::to_owned)))
+}
+
 /// The text of a JSON string.
 pub(super) fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
@@ -80,6 +95,35 @@ pub(super) fn is_harmless(body: &[u8]) -> bool {
         })
     };
     !messages.is_empty() && messages.iter().all(harmless)
+}
+
+/// The steps that the messages of a body take, once they are answered; but for
+/// `initialize`, whose answer has to say more than that.
+pub(super) fn steps(body: &[u8]) -> Vec<Step> {
+    if CALL.find(body).is_none() && LIST.find(body).is_none() {
+        return Vec::new();
+    }
+    let messages = messages(body);
+    let steps = messages.iter().filter_map(step);
+    steps.filter(|step| *step != Step::Initialized).collect()
+}
+
+/// The step that a message takes, once it is answered.
+pub(super) fn step(message: &Members<'_>) -> Option<Step> {
+    match text(message.last("method")?)?.as_str() {
+        "initialize" => Some(Step::Initialized),
+        "tools/list" => Some(Step::Listed),
+        "tools/call" => Some(Step::Called),
+        _ => None,
+    }
+}
+
+/// Whether the messages of a body tell of a result, or of errors alone; None
+/// if there is no answer among them.
+pub(super) fn is_well(body: &[u8]) -> Option<bool> {
+    let messages = messages(body);
+    let has = |key| messages.iter().any(|message| message.last(key).is_some());
+    (has("result") || has("error")).then(|| has("result"))
 }
 
 /// True if a message asks for a tool to be called.
@@ -143,6 +187,33 @@ impl<'de> Visitor<'de> for AKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_told_by_their_methods() {
+        for (body, taken) in [
+            (r#"{"id":1,"method":"initialize"}"#, vec![]),
+            (r#"{"id":1,"method":"tools/list"}"#, vec![Step::Listed]),
+            (r#"{"id":1,"method":"tools/call"}"#, vec![Step::Called]),
+            (
+                r#"[{"method":"tools/list"},{"id":2,"method":"tools/call"}]"#,
+                vec![Step::Listed, Step::Called],
+            ),
+            (r#"{"method":"notifications/initialized"}"#, vec![]),
+            (r#"{"method":"ping","params":"tools/call"}"#, vec![]),
+            ("tools/list", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(steps(body.as_bytes()), taken, "{body}");
+        }
+        for (answer, is_one) in [
+            (r#"{"id":1,"result":{}}"#, Some(true)),
+            (r#"{"id":1,"error":{"message":"result"}}"#, Some(false)),
+            (r#"{"method":"result"}"#, None),
+            ("", None),
+        ] {
+            assert_eq!(is_well(answer.as_bytes()), is_one, "{answer}");
+        }
+    }
 
     #[test]
     fn only_what_stores_nothing_may_be_sent_twice() {

@@ -43,6 +43,11 @@ impl<'a> Splice<'a> {
         }
     }
 
+    /// Puts `text` in the place of `part`, which is a slice of the body.
+    pub(super) fn put(&mut self, part: &str, text: String) {
+        self.edits.push((self.place(part), text));
+    }
+
     /// The new body; None if all was well as it was.
     pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         if self.edits.is_empty() {

@@ -97,7 +97,7 @@ pub(super) fn resolve(sse: &Endpoint, endpoint: &[u8]) -> Result<String, &'stati
     let url = if has_scheme {
         text.to_owned()
     } else if text.starts_with("//") {
-        let scheme = if sse.tls { "https" } else { "http" };
+        let scheme = if sse.is_tls() { "https" } else { "http" };
         format!("{scheme}:{text}")
     } else if text.starts_with('/') {
         format!("{base}{text}")

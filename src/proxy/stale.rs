@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use super::events;
 use super::headers::Content;
 use super::rpc::{self, Members};
 
@@ -31,7 +32,7 @@ pub(super) enum Verdict {
 pub(super) fn judge(content: Content, bytes: &[u8], whole: bool) -> Verdict {
     let message = match content {
         Content::Json if whole => bytes,
-        Content::Events => match event_end(bytes) {
+        Content::Events => match events::end(bytes) {
             Some(end) => &bytes[..end],
             None if whole => bytes,
             None => return open(bytes),
@@ -42,14 +43,12 @@ pub(super) fn judge(content: Content, bytes: &[u8], whole: bool) -> Verdict {
     if PART.find(message).is_none() {
         return Verdict::Fine;
     }
-    let data;
     let json = if content == Content::Events {
-        data = event_data(message);
-        &data
+        events::read(message).data.unwrap_or_default()
     } else {
-        message
+        message.into()
     };
-    let answers = rpc::messages(json);
+    let answers = rpc::messages(&json);
     if !answers.is_empty() && answers.iter().all(is_stale) {
         Verdict::Stale
     } else {
@@ -76,31 +75,6 @@ fn is_stale(message: &Members<'_>) -> bool {
         rpc::text(only.last("text")?)
     };
     text().as_deref() == Some(TEXT)
-}
-
-/// The end of the first event: the first empty line after something else.
-fn event_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut begun = false;
-    while at < bytes.len() {
-        let line = memchr::memchr2(b'\n', b'\r', &bytes[at..])?;
-        if line == 0 && begun {
-            return Some(at);
-        }
-        begun |= line > 0;
-        at += line + 1 + usize::from(bytes[at + line..].starts_with(b"\r\n"));
-    }
-    None
-}
-
-/// The data of one event.
-fn event_data(event: &[u8]) -> Vec<u8> {
-    let lines = event.split(|&b| b == b'\n' || b == b'\r');
-    let data: Vec<&[u8]> = lines
-        .filter_map(|line| line.strip_prefix(b"data:"))
-        .map(|data| data.strip_prefix(b" ").unwrap_or(data))
-        .collect();
-    data.join(&b'\n')
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::credential::{Granted, Keepers, Ungranted};
 use crate::types::agent::Transport;
 use crate::types::identity::{ServerName, Token};
+use crate::types::server::Headers;
 use crate::types::upstream::{Credential, Endpoint, Live, Upstream};
 
 use super::context::Told;
@@ -45,6 +47,8 @@ pub(super) struct Target<'a> {
     pub(super) is_call: bool,
     /// Where a message goes that is posted for a stream.
     pub(super) mailbox: Option<Endpoint>,
+    /// The credential that [`Target::authorize`] got, and all headers with it.
+    granted: Option<(Arc<Granted>, Headers)>,
     told: Option<&'a Told>,
 }
 
@@ -86,6 +90,7 @@ impl<'a> Target<'a> {
             (Door::Messages(number), "POST") => shared
                 .mailboxes
                 .find(server, number)
+                .and_then(|mailbox| mailbox.to())
                 .filter(|mailbox| mailbox.is_at(&upstream.endpoint))
                 .map(Some)
                 .ok_or(Failed::Closed)?,
@@ -97,11 +102,12 @@ impl<'a> Target<'a> {
             is_hub: false,
             is_call: false,
             mailbox,
+            granted: None,
             told: None,
         };
         match &upstream.credential {
             Credential::Identity => target.speak_as_us(live, carried),
-            Credential::Headers(headers) => {
+            Credential::Headers(headers) | Credential::Auth(_, headers) => {
                 if let Some(name) = outgoing::unsound(headers) {
                     return Err(Failed::Unsound(name.to_owned()));
                 }
@@ -130,6 +136,71 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// True if the request needs [`Target::authorize`].
+    pub(super) fn is_to_be_authorized(&self) -> bool {
+        matches!(self.upstream.credential, Credential::Auth(..)) && self.granted.is_none()
+    }
+
+    /// Gets the credential of an upstream that has one that lives. It takes the
+    /// place of configured headers of the same names.
+    pub(super) async fn authorize(
+        &mut self,
+        keepers: &Keepers,
+        server: &ServerName,
+    ) -> Result<(), Failed> {
+        let Credential::Auth(auth, configured) = &self.upstream.credential else {
+            return Ok(());
+        };
+        let at = &self.upstream.endpoint;
+        let granted = keepers.grant(server, at, auth).await;
+        let granted = granted.map_err(Failed::Ungranted)?;
+        if let Some(name) = outgoing::unsound(&granted.headers) {
+            return Err(Failed::Ungranted(Ungranted {
+                kind: auth.source.kind(),
+                why: format!("its header `{name}` is not for it to set").into(),
+            }));
+        }
+        let mut headers = granted.headers.clone();
+        let is_new = |(name, _): &&(String, Token)| {
+            let mut names = granted.headers.iter().map(|(name, _)| name);
+            !names.any(|granted| granted.eq_ignore_ascii_case(name))
+        };
+        headers.extend(configured.iter().filter(is_new).cloned());
+        self.granted = Some((granted, headers));
+        Ok(())
+    }
+
+    /// Has the credential renewed that the upstream has refused.
+    ///
+    /// # Errors
+    /// Why there is no other.
+    pub(super) async fn reauthorize(
+        &self,
+        keepers: &Keepers,
+        server: &ServerName,
+    ) -> Result<(), Arc<str>> {
+        let (Credential::Auth(auth, _), Some((used, _))) =
+            (&self.upstream.credential, &self.granted)
+        else {
+            return Err("it has none that lives".into());
+        };
+        let renewed = keepers.renew(server, &self.upstream.endpoint, auth, used);
+        renewed.await.map_err(|ungranted| ungranted.why)
+    }
+
+    /// What a refusal with `status` means: of a credential that lives, or of
+    /// fixed headers.
+    pub(super) fn refused(&self, status: u16) -> Failed {
+        match &self.upstream.credential {
+            Credential::Auth(auth, _) => Failed::Denied {
+                status,
+                kind: auth.source.kind(),
+                why: None,
+            },
+            _ => Failed::Refused(status),
+        }
+    }
+
     /// Where exactly the request goes.
     pub(super) fn to(&self) -> &Endpoint {
         self.mailbox.as_ref().unwrap_or(&self.upstream.endpoint)
@@ -145,12 +216,18 @@ impl<'a> Target<'a> {
                 .map_or("", |(_, query)| query),
             Some(_) => "",
         };
-        let voice = match &self.upstream.credential {
-            Credential::Identity => Voice::Identity(self.token.as_ref()),
-            Credential::Headers(headers) => {
-                Voice::Headers(headers, self.told.map_or("", |told| &told.lines))
+        outgoing::head(request, self.to(), query, self.voice(), body)
+    }
+
+    /// As whom it is spoken to.
+    pub(super) fn voice(&self) -> Voice<'_> {
+        let told = self.told.map_or("", |told| &told.lines);
+        match (&self.upstream.credential, &self.granted) {
+            (Credential::Identity, _) => Voice::Identity(self.token.as_ref()),
+            (_, Some((_, headers))) => Voice::Headers(headers, told),
+            (Credential::Headers(headers) | Credential::Auth(_, headers), None) => {
+                Voice::Headers(headers, told)
             }
-        };
-        outgoing::head(request, self.to(), query, voice, body)
+        }
     }
 }

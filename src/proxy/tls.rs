@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use rustls_native_certs::CertificateResult;
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -13,7 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use crate::types::upstream::Endpoint;
+use super::wire::Wire;
 
 /// TLS and the authorities that it trusts, once they are known.
 #[derive(Debug, Default)]
@@ -25,18 +24,14 @@ pub(super) struct Tls(OnceCell<Arc<ClientConfig>>);
 struct Distrust(String);
 
 impl Tls {
-    /// Shakes hands over `io` with the upstream at `to`.
+    /// Shakes hands over `io` with the server at `host`.
     ///
     /// # Errors
     /// One that [`is_distrust`], or one of the connection.
-    pub(super) async fn connect(
-        &self,
-        to: &Endpoint,
-        io: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(&self, host: &str, io: Wire) -> io::Result<TlsStream<Wire>> {
         let config = self.0.get_or_try_init(config).await?;
-        let name = ServerName::try_from(to.host.clone())
-            .map_err(|_| distrust(format!("no certificate can be for `{}`", to.host)))?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| distrust(format!("no certificate can be for `{host}`")))?;
         let shaken = TlsConnector::from(Arc::clone(config)).connect(name, io);
         shaken.await.map_err(|error| {
             let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -51,7 +46,8 @@ pub(super) fn is_distrust(error: &io::Error) -> bool {
     inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Distrust>)
 }
 
-fn distrust(why: String) -> io::Error {
+/// An error after which it is of no use to try again.
+pub(super) fn distrust(why: String) -> io::Error {
     io::Error::other(Distrust(why))
 }
 

@@ -13,7 +13,7 @@ use super::peer::Peer;
 
 /// The most that is read ahead of an agent that sends its next requests
 /// without waiting for answers.
-const READ_AHEAD: usize = 64 * 1024;
+pub(super) const READ_AHEAD: usize = 64 * 1024;
 
 /// Why an exchange has no one left to answer.
 #[derive(Debug, thiserror::Error)]

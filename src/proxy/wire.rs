@@ -1,17 +1,20 @@
-//! The bytes of a connection to an upstream, with TLS or without.
+//! The bytes of a connection to an upstream, with TLS or without, or to one
+//! that we run ourselves.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 #[derive(Debug)]
 pub(super) enum Wire {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// Perhaps inside of the TLS of a proxy on the way.
+    Tls(Box<TlsStream<Wire>>),
+    Local(DuplexStream),
 }
 
 impl Wire {
@@ -23,9 +26,9 @@ impl Wire {
                 matches!(said, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
             // TLS may have something to say to itself, such as a new ticket.
-            Self::Tls(io) => {
+            Self::Tls(_) | Self::Local(_) => {
                 let mut room = [0];
-                Pin::new(io)
+                Pin::new(self)
                     .poll_read(
                         &mut Context::from_waker(Waker::noop()),
                         &mut ReadBuf::new(&mut room),
@@ -45,6 +48,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Local(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -58,6 +62,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Local(io) => Pin::new(io).poll_write(cx, bytes),
         }
     }
 
@@ -69,6 +74,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, parts),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+            Self::Local(io) => Pin::new(io).poll_write_vectored(cx, parts),
         }
     }
 
@@ -76,6 +82,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            Self::Local(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
@@ -83,6 +90,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Local(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

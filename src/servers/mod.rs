@@ -2,6 +2,7 @@
 //! told to start for them.
 
 mod git;
+pub mod given;
 pub mod project;
 mod shown;
 pub mod source;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use super::shown::Shown;
-use super::spelling::{self, Around, Mistake, Wrong};
+use super::spelling::{self, Around, Author, Mistake, Wrong};
 use crate::paths::Env;
 use crate::types::identity::ServerName;
 use crate::types::server::{ContextLevel, Kind, Origin, Server};
@@ -114,7 +114,12 @@ pub fn read(cwd: &Path, own: &ServerName, env: &Env) -> Result<Option<Project>, 
         if name == *own {
             continue;
         }
-        let read = match spelling::parse(entry, Around { env, dir: cwd }) {
+        let around = Around {
+            env,
+            dir: cwd,
+            by: Author::Project,
+        };
+        let read = match spelling::parse(entry, around) {
             Ok(None) => continue,
             Ok(Some(read)) => Ok(read),
             Err(mistake) => Err(mistake),
@@ -229,7 +234,7 @@ fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
 }
 
 /// The object of servers; none if there is none.
-fn servers(content: &[u8]) -> Result<Option<Map<String, Value>>, String> {
+pub(super) fn servers(content: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     match serde_json::from_slice(content).map_err(|error| error.to_string())? {
         Value::Object(mut root) => match root.remove("mcpServers") {
             None => Ok(None),

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use super::git::{self, Checkout};
 use crate::paths::Env;
 use crate::types::agent::Transport;
+use crate::types::credential::{Auth, TokenSource};
 use crate::types::identity::{ServerName, Token};
 use crate::types::server::{Command, Headers, Kind, Origin, Remote, Server};
 use crate::types::source::{Git, HeaderValue, Recipe, ServerSpec, Source, is_header_value};
-use crate::types::variables::{Style, Variables};
+use crate::types::variables::{self, Style, Variables};
 
 /// Servers, as an agent can be told of them.
 #[derive(Debug, Default)]
@@ -98,7 +99,16 @@ fn finished(
     let mut failures = Vec::new();
     for spec in specs {
         let kind = match &spec.recipe {
-            Recipe::Remote { url, headers } => remote(url, headers, env).map(Kind::Remote),
+            Recipe::Remote { url, headers, auth } => {
+                if auth.as_ref().is_some_and(is_written_out) {
+                    ready.warnings.push(format!(
+                        "`mcp_servers.{}.auth.token` is a credential in a file: name a variable \
+                         or a command in its place, with `env` or `command`",
+                        spec.name
+                    ));
+                }
+                remote(url, headers, auth.as_ref(), env).map(Kind::Remote)
+            }
             Recipe::Command { source, .. } => {
                 let root = match source {
                     Source::None => Ok(None),
@@ -149,6 +159,7 @@ fn command(recipe: &Recipe, root: Option<&Path>, env: &Env) -> Result<Kind, Stri
         args,
         env: set,
         cwd,
+        is_hosted,
         ..
     } = recipe
     else {
@@ -190,10 +201,21 @@ fn command(recipe: &Recipe, root: Option<&Path>, env: &Env) -> Result<Kind, Stri
         env: set,
         cwd,
         is_private,
+        is_hosted: *is_hosted,
     }))
 }
 
-fn remote(url: &str, headers: &[(String, HeaderValue)], env: &Env) -> Result<Remote, String> {
+/// True for a token that stands where it is configured, as it is.
+fn is_written_out(auth: &Auth) -> bool {
+    matches!(&auth.source, TokenSource::Literal(token) if !variables::has_any(token.expose()))
+}
+
+fn remote(
+    url: &str,
+    headers: &[(String, HeaderValue)],
+    auth: Option<&Auth>,
+    env: &Env,
+) -> Result<Remote, String> {
     let texts = Texts { env, root: None };
     let (url, _) = texts.replaced("url", url)?;
     let mut sent = Headers::new();
@@ -214,10 +236,19 @@ fn remote(url: &str, headers: &[(String, HeaderValue)], env: &Env) -> Result<Rem
         }
         sent.push((name.clone(), Token::new(value)));
     }
+    let text = |key: &str, text: &str| texts.replaced(key, text).map(|(text, _)| text);
+    let auth = auth.map(|auth| auth.replaced(text)).transpose()?;
+    if let Some(TokenSource::File(path)) = auth.as_ref().map(|auth| &auth.source)
+        && !path.is_absolute()
+    {
+        let path = path.display();
+        return Err(format!("`auth.file`: {path} is no absolute path"));
+    }
     Ok(Remote {
         endpoint: url.parse().map_err(|error| format!("`url`: {error}"))?,
         transport: Transport::Http,
         headers: sent,
+        auth,
     })
 }
 

@@ -3,6 +3,8 @@
 //! *Invariant*: no error repeats a value, which may be a credential; it names
 //! the key.
 
+mod auth;
+mod form;
 pub(super) mod keys;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use self::form::{Form, form, style, url_key};
 use self::keys::{KNOWN, LEFT_OUT, REFUSED, URLS};
 use crate::paths::{self, Env};
 use crate::types::agent::Transport;
@@ -59,6 +62,20 @@ pub struct Around<'a> {
     pub env: &'a Env,
     /// Where its relative `cwd` starts.
     pub dir: &'a Path,
+    pub by: Author,
+}
+
+/// Who wrote an entry: what it may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// A project, whose word for `auth` would run a command that nobody was
+    /// shown.
+    Project,
+    /// The user, for the launch of an agent. `auth` and `hosted` count.
+    Launch,
+    /// The user, for an agent that runs: a command is run by us unless the
+    /// entry says `hosted = false`.
+    Live,
 }
 
 /// Characters of a key that are shown.
@@ -77,7 +94,11 @@ pub fn parse(entry: &Value, around: Around<'_>) -> Result<Option<Entry>, Mistake
     if off {
         return Ok(None);
     }
-    let refused = |key: &&&str| !matches!(map.get(**key), None | Some(Value::Bool(false)));
+    let is_project = around.by == Author::Project;
+    let refused = |key: &&&str| {
+        !matches!(map.get(**key), None | Some(Value::Bool(false)))
+            && (is_project || **key != "auth")
+    };
     if let Some(key) = REFUSED.iter().find(refused) {
         return Err(wrong(key, "it cannot be handed on to the agent"));
     }
@@ -87,10 +108,16 @@ pub fn parse(entry: &Value, around: Around<'_>) -> Result<Option<Entry>, Mistake
         style: style(map),
     };
     let kind = match (form(map)?, url_key(map)?) {
+        (Form::Command, None) if map.get("auth").is_some_and(Value::is_object) => {
+            return Err(wrong("auth", "a command has none"));
+        }
         (Form::Command, None) => Kind::Command(reader.command()?),
         (Form::Command, Some(key)) => return Err(wrong(key, "a command has no URL")),
         (Form::Remote(_), _) if map.contains_key("command") => {
             return Err(wrong("command", "a remote server has none"));
+        }
+        (Form::Remote(_), _) if !is_project && map.contains_key("hosted") => {
+            return Err(wrong("hosted", "a remote server runs elsewhere"));
         }
         (Form::Remote(transport), Some(key)) => Kind::Remote(reader.remote(key, transport)?),
         (Form::Remote(_), None) => return Err(wrong("url", "it is missing")),
@@ -99,79 +126,11 @@ pub fn parse(entry: &Value, around: Around<'_>) -> Result<Option<Entry>, Mistake
         [KNOWN, URLS, LEFT_OUT, REFUSED]
             .iter()
             .any(|keys| keys.contains(&key))
+            || key == "hosted" && !is_project
     };
     let unknown = map.keys().filter(|key| !known(key));
     let unknown = unknown.map(|key| one_line(key, LONG)).collect();
     Ok(Some(Entry { kind, unknown }))
-}
-
-/// What kind of server the words of an entry speak of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Command,
-    Remote(Transport),
-}
-
-/// The form by `type` and its synonyms; without them, by what is there. A URL
-/// alone is streamable HTTP, also under gemini's `url`, where it was SSE once:
-/// its servers have moved on, and say `type` if they have not.
-fn form(map: &Map<String, Value>) -> Result<Form, Mistake> {
-    let mut said = None;
-    for key in ["type", "transport", "transportType"] {
-        let Some(word) = map.get(key) else { continue };
-        let word = word.as_str().ok_or_else(|| not_text(key, word))?;
-        // `remote` leaves the transport open.
-        let (form, is_exact) = match word.to_ascii_lowercase().as_str() {
-            "stdio" | "local" => (Form::Command, true),
-            "sse" => (Form::Remote(Transport::Sse), true),
-            "http" | "streamable-http" | "streamable_http" | "streamablehttp" | "http-stream" => {
-                (Form::Remote(Transport::Http), true)
-            }
-            "remote" => (Form::Remote(Transport::Http), false),
-            "ws" | "websocket" => return Err(wrong(key, "no agent could be told of a WebSocket")),
-            "sdk" => return Err(wrong(key, "an `sdk` server lives inside one agent")),
-            _ => {
-                let what = "it is none of http, streamable-http, sse, stdio, remote and local";
-                return Err(wrong(key, what));
-            }
-        };
-        said = match said {
-            None => Some((form, is_exact)),
-            Some((known, _)) if known == form => Some((form, true)),
-            Some((Form::Remote(_), false)) if form != Form::Command => Some((form, is_exact)),
-            Some((known @ Form::Remote(_), true)) if !is_exact => Some((known, true)),
-            Some(_) => return Err(wrong(key, "it contradicts `type`")),
-        };
-    }
-    let has_command = map.contains_key("command");
-    match said {
-        Some((form, _)) => Ok(form),
-        None if has_command => Ok(Form::Command),
-        None if url_key(map)?.is_some() => Ok(Form::Remote(Transport::Http)),
-        None => Err(wrong("", "it has neither `command` nor `url`")),
-    }
-}
-
-/// The one key that has the URL.
-fn url_key(map: &Map<String, Value>) -> Result<Option<&'static str>, Mistake> {
-    let mut keys = URLS.iter().filter(|key| map.contains_key(**key));
-    match (keys.next(), keys.next()) {
-        (Some(key), Some(second)) => Err(wrong(second, format!("there is `{key}` already"))),
-        (key, _) => Ok(key.copied()),
-    }
-}
-
-/// opencode's entries are known by words that no other agent has.
-fn style(map: &Map<String, Value>) -> Style {
-    let kind = map.get("type").and_then(Value::as_str);
-    let opencode = matches!(kind, Some("local" | "remote"))
-        || map.contains_key("environment")
-        || map.get("command").is_some_and(Value::is_array);
-    if opencode {
-        Style::Opencode
-    } else {
-        Style::Shell
-    }
 }
 
 struct Reader<'a> {
@@ -193,10 +152,15 @@ impl Reader<'_> {
         let endpoint = url
             .parse()
             .map_err(|error| wrong(key, format!("{error}")))?;
+        let headers = self.headers()?;
         Ok(Remote {
             endpoint,
             transport,
-            headers: self.headers()?,
+            auth: match self.around.by {
+                Author::Project => None,
+                Author::Launch | Author::Live => self.auth(&headers)?,
+            },
+            headers,
         })
     }
 
@@ -260,6 +224,11 @@ impl Reader<'_> {
                 }
             },
             is_private,
+            is_hosted: match self.around.by {
+                Author::Project => false,
+                Author::Launch => flag(self.map, "hosted")?.unwrap_or(false),
+                Author::Live => flag(self.map, "hosted")?.unwrap_or(true),
+            },
         })
     }
 

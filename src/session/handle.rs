@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::detect::View;
@@ -30,30 +30,50 @@ pub(super) enum Command {
         done: oneshot::Sender<Receipt>,
     },
     View(oneshot::Sender<View>),
+    State(oneshot::Sender<State>),
     Stop {
         grace: Duration,
+    },
+    Restart {
+        grace: Duration,
+        resume: bool,
     },
 }
 
 /// How a session stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Status {
-    pub state: State,
+    pub life: Life,
     /// The agent's process, while there is one.
     pub agent_pid: Option<u32>,
     /// How often the agent was started again.
     pub restarts: u32,
 }
 
-/// What a session is doing.
+/// Whether there is an agent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum State {
+pub enum Life {
     /// The agent is about to run, for the first time or again.
     #[default]
     Starting,
     Running,
     /// The agent is gone for good.
     Exited,
+}
+
+/// What an agent is doing, as far as its screen tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Starting,
+    /// It waits for a prompt.
+    Idle,
+    Busy,
+    /// A question is open.
+    Blocked,
+    Exited,
+    /// The session does not say.
+    Unknown,
 }
 
 /// What became of one prompt.
@@ -97,6 +117,23 @@ impl Session {
     pub async fn stop(&self, grace: Duration) {
         // A session that has ended already needs no more.
         let _ = self.commands.send(Command::Stop { grace }).await;
+    }
+
+    /// Ends the agent as [`Session::stop`] does, and starts it again; to go on
+    /// with what it was at, if it is to `resume` and can.
+    pub async fn restart(&self, grace: Duration, resume: bool) {
+        // A session that has ended has no agent to restart.
+        let _ = self.commands.send(Command::Restart { grace, resume }).await;
+    }
+
+    /// What the agent is doing.
+    pub async fn state(&self) -> State {
+        match self.status.borrow().life {
+            Life::Starting => return State::Starting,
+            Life::Exited => return State::Exited,
+            Life::Running => {}
+        }
+        self.ask(Command::State).await.unwrap_or(State::Unknown)
     }
 
     /// How the session stands, now and from now on.

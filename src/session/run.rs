@@ -14,7 +14,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::detect::{Manifest, Sight, View};
 use super::ending::{Ending, sweep};
-use super::handle::{Command, Receipt};
+use super::handle::{Command, Receipt, State};
 use super::relay::{Down, Moved, Up};
 use super::typist::{Act, Scene, Typist};
 use crate::terminal::{Change, Feed, Look, Picture, Process, Pty, Tty};
@@ -24,6 +24,12 @@ use crate::types::exit::AgentExit;
 /// somebody else still holds it open; and how much the kernel may have kept.
 const SILENCE: Duration = Duration::from_millis(50);
 const KEPT: usize = 256 * 1024;
+
+/// How long an agent that asks for no pastes counts as starting.
+const START: Duration = Duration::from_secs(10);
+
+/// After so much silence an agent is idle.
+const STILL: Duration = Duration::from_millis(1500);
 
 /// The grace of an agent whose terminal has gone.
 const HANGUP_GRACE: Duration = Duration::from_secs(5);
@@ -46,8 +52,18 @@ pub(super) struct Desk {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
     pub(super) exit: AgentExit,
-    /// We ended it: we were asked to, or the user's terminal has gone.
-    pub(super) stopped: bool,
+    pub(super) end: End,
+}
+
+/// Who ended a life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The agent.
+    Own,
+    /// We did: we were asked to, or the user's terminal has gone.
+    Stopped,
+    /// We did, to begin another, which goes on with what this one was at.
+    Again { resume: bool },
 }
 
 /// Relays until the agent has ended and its output is shown.
@@ -60,6 +76,7 @@ pub(super) async fn run(
     let mut eyes = Eyes::open(tty)?;
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
     let mut ending: Option<Ending> = None;
+    let (born, mut again) = (Instant::now(), None);
     tty.note_alternate(true);
     desk.typist.agent_started(Instant::now());
     let exit = loop {
@@ -86,7 +103,20 @@ pub(super) async fn run(
                     answer(desk.typist.push(Instant::now(), &text, done));
                 }
                 Command::View(reply) => eyes.tell(reply),
-                Command::Stop { grace } => ending = Some(Ending::begin(process, grace)),
+                Command::State(reply) => {
+                    let (lived, still) = (born.elapsed(), up.moved_at.elapsed());
+                    eyes.judge(reply, desk.manifest.clone(), lived, still);
+                }
+                Command::Stop { grace } => {
+                    again = None;
+                    ending = Some(Ending::begin(process, grace));
+                }
+                // An end that was asked for stays one.
+                Command::Restart { grace, resume } if ending.is_none() => {
+                    again = Some(resume);
+                    ending = Some(Ending::begin(process, grace));
+                }
+                Command::Restart { .. } => {}
             },
             change = process.change() => match change? {
                 Change::Ended(exit) => break exit,
@@ -107,6 +137,7 @@ pub(super) async fn run(
         }
         if hung_up {
             tracing::info!("the terminal has gone");
+            again = None;
             (up.blind, down.closed) = (true, true);
             ending.get_or_insert_with(|| Ending::begin(process, HANGUP_GRACE));
         }
@@ -129,7 +160,12 @@ pub(super) async fn run(
     if let Ok(Ok(look)) = timeout(LAST_OUTPUT, eyes.look()).await {
         tty.note_alternate(look.picture.alternate);
     }
-    Ok(Ended { exit, stopped })
+    let end = match (stopped, again) {
+        (false, _) => End::Own,
+        (true, None) => End::Stopped,
+        (true, Some(resume)) => End::Again { resume },
+    };
+    Ok(Ended { exit, end })
 }
 
 /// The agent was suspended, so we are as well; then both go on.
@@ -280,6 +316,24 @@ impl Eyes {
         look
     }
 
+    /// Tells what the agent is doing to whoever asked.
+    fn judge(
+        &self,
+        reply: oneshot::Sender<State>,
+        manifest: Manifest,
+        lived: Duration,
+        still: Duration,
+    ) {
+        let look = self.look();
+        tokio::spawn(async move {
+            if let Ok(look) = look.await {
+                let view = view(&look.picture);
+                // Who asked may have gone away.
+                let _ = reply.send(state(&manifest.judge(&view), &view, lived, still));
+            }
+        });
+    }
+
     /// Tells the screen to whoever asked, when it is up to date.
     fn tell(&self, reply: oneshot::Sender<View>) {
         let look = self.look();
@@ -289,6 +343,18 @@ impl Eyes {
                 let _ = reply.send(view(&look.picture));
             }
         });
+    }
+}
+
+/// What an agent does that shows `view`, lives for so long, and has written
+/// nothing for as long as `still`.
+fn state(sight: &Sight, view: &View, lived: Duration, still: Duration) -> State {
+    match sight {
+        Sight::Dialog(_) => State::Blocked,
+        _ if !view.bracketed_paste && lived < START => State::Starting,
+        // One that works shows it: something turns, or counts.
+        _ if still < STILL => State::Busy,
+        Sight::Draft | Sight::Clear => State::Idle,
     }
 }
 

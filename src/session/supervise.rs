@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::detect::Manifest;
-use super::handle::{Command, Mailbox, State, Status};
+use super::handle::{Command, Life, Mailbox, Status};
 use super::restart::{History, Next, next};
-use super::run::{Desk, Ended, answer, run};
+use super::run::{Desk, End, Ended, answer, run};
 use super::typist::Typist;
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
@@ -14,21 +14,42 @@ use crate::types::exit::AgentExit;
 /// What a session runs, and how.
 #[derive(Debug, Clone)]
 pub struct Job {
+    /// The first life's.
     pub launch: Launch,
     pub restart: Restart,
     pub pacing: Pacing,
     pub manifest: Manifest,
 }
 
+/// Why there is another life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The last one ended by itself.
+    Died,
+    /// It was asked for; what the agent was at is to go on, where it can.
+    Asked { resume: bool },
+}
+
+/// An agent that ends that soon after it was to go on with what it was at may
+/// have had nothing to go on with: it starts afresh.
+const NOTHING_TO_RESUME: Duration = Duration::from_secs(10);
+
 /// How long a terminal that is stalled may hold up our own words.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// Runs the agent in the user's terminal until it has ended for good, and
-/// returns how. Prompts that wait survive its restarts.
+/// returns how. Prompts that wait survive its restarts. `prepare` is asked what
+/// to run before every life but the first.
 ///
 /// # Errors
 /// If the agent could not be started the first time.
-pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<AgentExit, SpawnError> {
+pub async fn supervise(
+    job: Job,
+    tty: impl Tty,
+    mailbox: Mailbox,
+    mut prepare: impl FnMut(Why) -> Launch,
+) -> Result<AgentExit, SpawnError> {
+    let mut launch = job.launch;
     let Mailbox { commands, status } = mailbox;
     let mut desk = Desk {
         commands,
@@ -37,18 +58,19 @@ pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<Agen
     };
     let mut history = History::default();
     let mut restarts = 0;
-    let tell = |state, agent_pid, restarts| {
+    let mut why = Why::Died;
+    let tell = |life, agent_pid, restarts| {
         status.send_replace(Status {
-            state,
+            life,
             agent_pid,
             restarts,
         });
     };
     let result = loop {
         let began = Instant::now();
-        let ended = match Pty::spawn(&job.launch, tty.size()) {
+        let ended = match Pty::spawn(&launch, tty.size()) {
             Ok((pty, mut process)) => {
-                tell(State::Running, Some(process.pid()), restarts);
+                tell(Life::Running, Some(process.pid()), restarts);
                 run(&pty, &mut process, &tty, &mut desk)
                     .await
                     .map_err(SpawnError::Terminal)
@@ -58,18 +80,36 @@ pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<Agen
                 tracing::warn!(%error, "the agent did not start again");
                 Ok(Ended {
                     exit: AgentExit::Code(127),
-                    stopped: false,
+                    end: End::Own,
                 })
             }
             Err(error) => Err(error),
         };
-        let Ended { exit, stopped } = match ended {
+        let Ended { exit, end } = match ended {
             Ok(ended) => ended,
             Err(error) => break Err(error),
         };
+        let had_nothing = end == End::Own
+            && why == Why::Asked { resume: true }
+            && !exit.is_clean()
+            && began.elapsed() < NOTHING_TO_RESUME;
+        let again = match end {
+            End::Again { resume } => Some(Why::Asked { resume }),
+            _ if had_nothing => Some(Why::Died),
+            _ => None,
+        };
+        if let Some(reason) = again {
+            why = reason;
+            tracing::info!(%exit, ?why, "the agent is started again");
+            restarts += 1;
+            tell(Life::Starting, None, restarts);
+            clear(&tty).await;
+            launch = prepare(why);
+            continue;
+        }
         history.note(began, Instant::now());
         match next(job.restart, exit, &history) {
-            _ if stopped => break Ok(exit),
+            _ if end == End::Stopped => break Ok(exit),
             Next::End => break Ok(exit),
             Next::GiveUp { deaths, within } => {
                 let within = within.as_secs();
@@ -82,20 +122,22 @@ pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<Agen
             }
             Next::Again(pause) => {
                 restarts += 1;
-                tell(State::Starting, None, restarts);
+                tell(Life::Starting, None, restarts);
                 let seconds = pause.as_secs();
                 say(
                     &tty,
                     &format!("the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"),
                 )
                 .await;
-                if !wait(pause, &tty, &mut desk).await {
-                    break Ok(exit);
-                }
+                why = match wait(pause, &tty, &mut desk).await {
+                    None => break Ok(exit),
+                    Some(why) => why,
+                };
+                launch = prepare(why);
             }
         }
     };
-    tell(State::Exited, None, restarts);
+    tell(Life::Exited, None, restarts);
     let reason = "the session has ended";
     for report in desk.typist.close(Instant::now(), reason) {
         answer(Some(report));
@@ -105,25 +147,27 @@ pub async fn supervise(job: Job, tty: impl Tty, mailbox: Mailbox) -> Result<Agen
     result
 }
 
-/// Waits between two lives. False if the session is to end.
-async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
+/// Waits between two lives; why there is another. None if the session is to
+/// end.
+async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
     let again = tokio::time::sleep(pause);
     tokio::pin!(again);
     let mut keys = [0; 256];
     loop {
         tokio::select! {
-            () = &mut again => return true,
+            () = &mut again => return Some(Why::Died),
             read = tty.read(&mut keys) => return match read {
-                Ok(n) if n > 0 => !keys[..n].contains(&0x03),
-                _ => false,
+                Ok(n) if n > 0 && !keys[..n].contains(&0x03) => Some(Why::Died),
+                _ => None,
             },
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { text, done } => {
                     answer(desk.typist.push(Instant::now(), &text, done));
                 }
                 // Nothing to look at: the asker sees the closed channel.
-                Command::View(_) => {}
-                Command::Stop { .. } => return false,
+                Command::View(_) | Command::State(_) => {}
+                Command::Stop { .. } => return None,
+                Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
             },
         }
     }
@@ -133,9 +177,21 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
 /// state. Without a terminal it stands among the agent's output.
 async fn say(tty: &impl Tty, line: &str) {
     tracing::info!("{line}");
-    let text = [&tty.undo()[..], b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat();
+    show(
+        tty,
+        &[&tty.undo()[..], b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat(),
+    )
+    .await;
+}
+
+/// Takes back what the agent did to the terminal, for the next.
+async fn clear(tty: &impl Tty) {
+    show(tty, &[&tty.undo()[..], b"\r\n"].concat()).await;
+}
+
+async fn show(tty: &impl Tty, text: &[u8]) {
     let write = async {
-        let mut rest = &text[..];
+        let mut rest = text;
         while !rest.is_empty() {
             match tty.write(rest).await {
                 Ok(n) => rest = &rest[n..],

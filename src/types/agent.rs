@@ -8,7 +8,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 23] = [
+pub const VERBS: [&str; 24] = [
     "attach",
     "bridge",
     "completions",
@@ -19,6 +19,7 @@ pub const VERBS: [&str; 23] = [
     "down",
     "explain",
     "help",
+    "hosted",
     "logs",
     "mcp",
     "ps",

@@ -136,6 +136,15 @@ word!(
 pub struct ServerName(String);
 
 impl ServerName {
+    /// A name that nobody else has.
+    ///
+    /// # Panics
+    /// If the system has no random numbers.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(hex(&random::<8>()))
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,8 +4,12 @@
 
 pub mod absent;
 pub mod agent;
+pub mod auth;
 pub mod context;
+pub mod credential;
+pub mod evidence;
 pub mod exit;
+pub mod hub;
 pub mod identity;
 pub mod options;
 pub mod secret;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::agent::Transport;
+use super::credential::Auth;
 use super::identity::{ServerName, Token};
-use super::upstream::Endpoint;
+use super::upstream::{Credential, Endpoint, Scheme, Upstream};
 
 /// A server that an agent is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,59 @@ pub enum Origin {
     Project,
     /// `[mcp_servers]` of the configuration.
     Config,
+    /// This session alone: `--mcp`, `--mcp-file` or `wrapper mcp set`.
+    Session,
+}
+
+impl Server {
+    /// The server as an agent sees it: a command that we run is one that is
+    /// spoken to over HTTP, through the proxy.
+    #[must_use]
+    pub fn as_told(&self) -> Self {
+        let kind = match &self.kind {
+            Kind::Command(command) if command.is_hosted => Kind::Remote(Remote {
+                endpoint: Endpoint::hosted(&self.name),
+                transport: Transport::Http,
+                headers: Headers::new(),
+                auth: None,
+            }),
+            kind => kind.clone(),
+        };
+        Self {
+            kind,
+            ..self.clone()
+        }
+    }
+
+    /// The server as the proxy carries it; none for a command that the agent
+    /// runs.
+    #[must_use]
+    pub fn upstream(&self) -> Option<Upstream> {
+        let (endpoint, transport, credential) = match &self.kind {
+            Kind::Command(command) if !command.is_hosted => return None,
+            Kind::Command(_) => (
+                Endpoint::hosted(&self.name),
+                Transport::Http,
+                Credential::Headers(Headers::new()),
+            ),
+            Kind::Remote(remote) => {
+                let headers = remote.headers.clone();
+                let credential = match (self.origin, &remote.auth) {
+                    (Origin::Hub, _) => Credential::Identity,
+                    (_, None) => Credential::Headers(headers),
+                    (_, Some(auth)) => Credential::Auth(auth.clone(), headers),
+                };
+                (remote.endpoint.clone(), remote.transport, credential)
+            }
+        };
+        Some(Upstream {
+            endpoint,
+            transport,
+            credential,
+            context: self.context,
+            is_guest: false,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +93,16 @@ pub struct Remote {
     pub endpoint: Endpoint,
     pub transport: Transport,
     pub headers: Headers,
+    /// A credential that lives, besides `headers`.
+    pub auth: Option<Auth>,
+}
+
+impl Remote {
+    /// True if nobody but our proxy can speak to it.
+    #[must_use]
+    pub fn needs_proxy(&self) -> bool {
+        self.auth.is_some() || self.endpoint.scheme == Scheme::Hosted
+    }
 }
 
 /// Headers as they are sent; a value may be a credential.
@@ -57,6 +121,8 @@ pub struct Command {
     /// Something in it came from the environment: it may hold a credential,
     /// wherever it stands.
     pub is_private: bool,
+    /// We run it, behind the proxy; else the agent does.
+    pub is_hosted: bool,
 }
 
 /// What a server is told of the session that it serves. Correlation, not

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use super::credential::Auth;
 use super::identity::{AgentName, ServerName, Token};
 use super::server::ContextLevel;
 use super::text::is_control;
@@ -32,6 +33,8 @@ pub enum Recipe {
     Remote {
         url: String,
         headers: Vec<(String, HeaderValue)>,
+        /// Variables stand in it as written.
+        auth: Option<Auth>,
     },
     Command {
         source: Source,
@@ -40,6 +43,8 @@ pub enum Recipe {
         env: BTreeMap<String, Token>,
         /// Absolute, or starting with a variable.
         cwd: Option<String>,
+        /// We run it, behind the proxy.
+        is_hosted: bool,
     },
 }
 

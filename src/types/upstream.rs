@@ -7,17 +7,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::agent::Transport;
+use super::credential::Auth;
 use super::identity::{Identity, ServerName};
 use super::server::{ContextLevel, Headers};
 
-/// Where an HTTP server is: `http://host:port/path`, or `https`.
+/// Where an HTTP server is: `http://host:port/path`, or `https`; or that it is
+/// a command that we run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    pub tls: bool,
+    pub scheme: Scheme,
+    /// For [`Scheme::Hosted`] the server's name, as in a path.
     pub host: String,
     pub port: u16,
     /// Path and query, starting with `/`.
     pub path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+    /// A command that runs behind the proxy: no address leads there, and no
+    /// URL is parsed as one.
+    Hosted,
 }
 
 /// A URL that is none of ours.
@@ -31,11 +43,27 @@ impl Endpoint {
     #[must_use]
     pub fn loopback(port: u16, path: &str) -> Self {
         Self {
-            tls: false,
+            scheme: Scheme::Http,
             host: "127.0.0.1".into(),
             port,
             path: path.into(),
         }
+    }
+
+    /// The server `name` that we run.
+    #[must_use]
+    pub fn hosted(name: &ServerName) -> Self {
+        Self {
+            scheme: Scheme::Hosted,
+            host: name.segment(),
+            port: 0,
+            path: "/mcp".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Https
     }
 
     /// `host:port`, as in a `Host` header; IPv6 in brackets, and `https`
@@ -47,10 +75,9 @@ impl Endpoint {
         } else {
             self.host.clone()
         };
-        if self.tls && self.port == 443 {
-            host
-        } else {
-            format!("{host}:{}", self.port)
+        match (self.scheme, self.port) {
+            (Scheme::Https, 443) | (Scheme::Hosted, _) => host,
+            (_, port) => format!("{host}:{port}"),
         }
     }
 
@@ -75,7 +102,11 @@ impl Endpoint {
     /// `http://host:port`, without a path.
     #[must_use]
     pub fn base(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Hosted => "hosted",
+        };
         format!("{scheme}://{}", self.authority())
     }
 
@@ -89,7 +120,7 @@ impl Endpoint {
     #[must_use]
     pub fn is_at(&self, other: &Self) -> bool {
         self.port == other.port
-            && self.tls == other.tls
+            && self.scheme == other.scheme
             && self.host.eq_ignore_ascii_case(&other.host)
     }
 
@@ -110,9 +141,9 @@ impl std::str::FromStr for Endpoint {
         // The text may hold a credential: it is not repeated.
         let bad = |why| BadUrl { why };
         let uri: hyper::Uri = text.parse().map_err(|_| bad("it does not parse"))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
+        let (scheme, port) = match uri.scheme_str() {
+            Some("http") => (Scheme::Http, 80),
+            Some("https") => (Scheme::Https, 443),
             _ => return Err(bad("the scheme is neither http nor https")),
         };
         let authority = uri.authority().ok_or_else(|| bad("there is no host"))?;
@@ -120,9 +151,9 @@ impl std::str::FromStr for Endpoint {
             return Err(bad("it carries a user name"));
         }
         Ok(Self {
-            tls,
+            scheme,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            port: authority.port_u16().unwrap_or(port),
             path: uri
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -150,6 +181,8 @@ pub enum Credential {
     Identity,
     /// These headers, in place of the agent's own of the same names.
     Headers(Headers),
+    /// The header that [`Auth`] gives, and these.
+    Auth(Auth, Headers),
 }
 
 /// An MCP server behind the proxy.
@@ -159,6 +192,9 @@ pub struct Upstream {
     pub transport: Transport,
     pub credential: Credential,
     pub context: ContextLevel,
+    /// The running agent has no entry of it: its tools stand beside the hub's,
+    /// as `server__tool`.
+    pub is_guest: bool,
 }
 
 /// What the proxy forwards to and as whom, at this moment. Travels by

@@ -3,15 +3,17 @@
 //!
 //! A submitted line that begins with `/` is a command: `/exit CODE`,
 //! `/die SIGNAL`, `/dialog QUESTION`, `/late QUESTION` (opens after the next
-//! paste), `/servers` (connects to all that it was told of). Every other one is
-//! recorded, and the `--call`s are made. `fake-agent supervise` is the test
+//! paste), `/servers` (connects to all that it was told of), `/call SERVER TOOL
+//! JSON` (in a session that `--live` has opened). Every other one is recorded, and the `--call`s are made. `fake-agent supervise` is the test
 //! door of the session instead, `fake-agent tool` an MCP server.
 
 mod door;
+mod live;
 mod mcp;
 mod sse;
 mod told;
 mod tool;
+mod tricks;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -84,6 +86,12 @@ struct Args {
     /// Gives the commands that `/servers` starts nothing of its environment.
     #[arg(long)]
     clears: bool,
+    /// Connects to its servers at the start, and stays connected.
+    #[arg(long)]
+    live: bool,
+    /// With `--live`: hears of no change of a server's tools.
+    #[arg(long)]
+    deaf: bool,
     /// Calls these tools, `NAME={"json":"arguments"}`, for every prompt.
     #[arg(long)]
     call: Vec<String>,
@@ -106,13 +114,15 @@ fn main() -> ExitCode {
 }
 
 /// Flags that tell an agent of its servers.
-const TOLD: [&str; 8] = [
+const TOLD: [&str; 10] = [
     "--additional-mcp-config",
     "--allow-tool",
+    "--allowed-tools",
     "--allowedTools",
     "--disable-mcp-server",
     "--mcp-config",
     "--mcp-config-file",
+    "--policy",
     "--settings",
     "--settings-file",
 ];
@@ -196,6 +206,9 @@ impl Agent {
         say("fake agent\r\n");
         if self.args.grandchild {
             leave_behind();
+        }
+        if self.args.live {
+            live::connect(self.args.deaf);
         }
         let (bytes, mut input) = mpsc::channel(64);
         std::thread::spawn(move || {
@@ -352,6 +365,14 @@ impl Agent {
             "/servers" => {
                 report(&json!({"servers": mcp::probe(self.args.clears)}));
                 say("asked all\r\n");
+            }
+            "/call" => {
+                let mut words = argument.splitn(3, ' ');
+                let mut next = || words.next().unwrap_or_default();
+                let (server, tool) = (next(), next());
+                let result = live::call(server, tool, next());
+                report(&json!({"call": tool, "of": server, "result": result}));
+                say("called\r\n");
             }
             "/late" => self.late = Some(argument.to_owned()),
             _ => {

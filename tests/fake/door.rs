@@ -55,6 +55,8 @@ pub(crate) async fn run() -> ExitCode {
     if let Ok(stream) = UnixStream::connect(socket).await {
         tokio::spawn(serve(stream, session, panic));
     }
+    let launch = job.launch.clone();
+    let again = move |_| launch.clone();
     let result = if foreground() {
         let tty = DevTty::open().expect("a terminal");
         let broken = async {
@@ -65,12 +67,12 @@ pub(crate) async fn run() -> ExitCode {
             }
         };
         tokio::select! {
-            ended = session::supervise(job, tty, mailbox) => ended,
+            ended = session::supervise(job, tty, mailbox, again) => ended,
             ended = broken => ended,
         }
     } else {
         let tty = Headless::open(TermSize::default()).expect("a thread");
-        session::supervise(job, tty, mailbox).await
+        session::supervise(job, tty, mailbox, again).await
     };
     ExitCode::from(match result {
         Ok(exit) => Exit::Agent(exit).code(),

@@ -1,6 +1,8 @@
 //! A stdio MCP server with one tool, `environment`, which tells its arguments,
 //! variables and directory: `fake-agent tool [ARGS…]`. With `--log FILE` among
-//! the arguments that also becomes a line of FILE for each connection.
+//! the arguments that also becomes a line of FILE for each connection, as does
+//! every notification. With `--stubborn` it ends by no word or signal but the
+//! last; with `--broken` it ends at once.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -9,18 +11,42 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::tricks;
+
 pub(crate) fn serve() -> ExitCode {
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+    let has = |switch: &str| std::env::args().any(|arg| arg == switch);
+    if has("--broken") {
+        complain("no license found");
+        return ExitCode::from(7);
+    }
+    if has("--stubborn") {
+        let _ = nix::sys::signal::SigSet::all().thread_set_mask();
+    }
+    // Not locked: a trick reads as well.
+    let lines = std::iter::from_fn(|| {
+        let mut line = String::new();
+        let n = std::io::stdin().lock().read_line(&mut line).ok()?;
+        (n > 0).then_some(line)
+    });
+    for line in lines {
         let Ok(message) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
         let id = &message["id"];
         if id.is_null() {
+            if log(&message).is_err() {
+                return ExitCode::FAILURE;
+            }
             continue;
         }
-        if message["method"] == "initialize" && log().is_err() {
+        if message["method"] == "initialize" && log(&told()).is_err() {
             return ExitCode::FAILURE;
         }
+        let is_trick = message["params"]["name"] != "environment";
+        let mut say = |line: &str| {
+            let written = writeln!(std::io::stdout(), "{line}");
+            written.expect("somebody listens");
+        };
         let result = match message["method"].as_str() {
             Some("initialize") => json!({
                 "protocolVersion": message["params"]["protocolVersion"],
@@ -36,6 +62,10 @@ pub(crate) fn serve() -> ExitCode {
                     "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false,
                 },
             }]}),
+            Some("tools/call") if is_trick => match tricks::play(&message, &mut say) {
+                Some(result) => result,
+                None => continue,
+            },
             Some("tools/call") => {
                 json!({"content": [{"type": "text", "text": told().to_string()}]})
             }
@@ -50,17 +80,25 @@ pub(crate) fn serve() -> ExitCode {
             break;
         }
     }
+    while has("--stubborn") {
+        std::thread::park();
+    }
     ExitCode::SUCCESS
 }
 
+/// Says something on standard error.
+pub(crate) fn complain(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("somebody listens");
+}
+
 /// Adds a line to the log, if there is one.
-fn log() -> std::io::Result<()> {
+fn log(entry: &Value) -> std::io::Result<()> {
     let mut args = std::env::args().skip_while(|arg| arg != "--log");
     let Some(path) = args.nth(1) else {
         return Ok(());
     };
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    writeln!(file, "{}", told())
+    writeln!(file, "{entry}")
 }
 
 fn told() -> Value {

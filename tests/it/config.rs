@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use wrapper::config::{self, Config, Error, Layer};
 use wrapper::paths::Env;
 use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
+use wrapper::types::credential::TokenSource;
 use wrapper::types::identity::AgentName;
 use wrapper::types::options::{AgentOptions, Options};
 use wrapper::types::source::{HeaderValue, Recipe, Source};
@@ -492,11 +493,21 @@ fn mistakes_of_servers_are_shown_where_they_are() {
     1 | [mcp_servers.'a.b']
       |              ^^^^^
     "#);
-    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { env = 'X' }").wrong(), @r#"
-    config.toml:2:8: this version has no `auth` for servers yet: use `headers`, where a value may be `@env:VAR` or `@file:PATH`
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { envv = 'X' }").wrong(), @r#"
+    config.toml:2:10: unknown key `envv`
       |
-    2 | auth = { env = 'X' }
-      |        ^^^^^^^^^^^^^
+    2 | auth = { envv = 'X' }
+      |          ^^^^
+    hint: did you mean `env`?
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { command = ['x'], timeout = '10' }").wrong(), @r#"
+    config.toml:2:37: no duration like `10s` or `1h30m`: time unit needed, for example 10sec or 10ms
+      |
+    2 | auth = { command = ['x'], timeout = '10' }
+      |                                     ^^^^
+    "#);
+    insta::assert_snapshot!(User::with("[mcp_servers.docs]\ntype = 'remote'\nurl = 'https://x.dev'\nauth = { file = 'x', env = 'X' }").wrong(), @r#"
+    config.toml: `mcp_servers.docs.auth.file`: there is `env` already
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nsession_context = 'ful'").wrong(), @r#"
     config.toml:2:19: unknown value `ful`
@@ -523,7 +534,12 @@ fn servers_of_a_file_start_at_the_file() {
         "[mcp_servers.here]\ntype = 'local'\npath = 'src/x'\ncommand = './run'\ncwd = '${MCP_ROOT}/a'\n\
          [mcp_servers.far]\ntype = 'git'\nurl = '../repo'\nref = 'v1'\ncommand = '${MCP_ROOT}/run'\n\
          agents = ['claude']\n\
-         [mcp_servers.net]\ntype = 'remote'\nurl = 'https://x.dev'\nheaders = { A = '@file:~/key' }\n",
+         [mcp_servers.net]\ntype = 'remote'\nurl = 'https://x.dev'\nheaders = { A = '@file:~/key' }\n\
+         auth = { file = 'token' }\n\
+         [mcp_servers.net2]\ntype = 'remote'\nurl = 'https://x.dev'\n\
+         auth = { command = ['~/bin/token', './x'] }\n\
+         [mcp_servers.net3]\ntype = 'remote'\nurl = 'https://x.dev'\n\
+         auth = { command = ['gcloud', 'auth'] }\n",
     )
     .file(
         "home/.config/wrapper/config.local.toml",
@@ -537,8 +553,8 @@ fn servers_of_a_file_start_at_the_file() {
         let servers = config.servers_for(&agent);
         servers.map(|spec| spec.name.to_string()).collect()
     };
-    assert_eq!(names("claude"), ["far", "here", "net"]);
-    assert_eq!(names("codex"), ["here", "net"]);
+    assert_eq!(names("claude"), ["far", "here", "net", "net2", "net3"]);
+    assert_eq!(names("codex"), ["here", "net", "net2", "net3"]);
     let specs: Vec<_> = (config.servers_for(&"claude".parse().expect("a name")))
         .map(|spec| spec.recipe.clone())
         .collect();
@@ -569,6 +585,20 @@ fn servers_of_a_file_start_at_the_file() {
         panic!("{specs:?}");
     };
     assert_eq!(headers[0].1, HeaderValue::File(user.path("home/key")));
+    let source = |index: usize| match &specs[index] {
+        Recipe::Remote {
+            auth: Some(auth), ..
+        } => auth.source.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source(2), TokenSource::File(dir.join("token")));
+    let argv = |index| match source(index) {
+        TokenSource::Command(command) => command.argv,
+        other => panic!("{other:?}"),
+    };
+    let program = user.path("home/bin/token").display().to_string();
+    assert_eq!(argv(3), [&program, "./x"]);
+    assert_eq!(argv(4), ["gcloud", "auth"]);
 }
 
 #[test]
@@ -646,24 +676,23 @@ fn help_is_a_pleasure() {
 
       wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
+      wrapper ps                              the sessions; restart SESSION
+      wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground
-      wrapper say TEXT [--channel C]          write to the chat; @claude wakes it
-      wrapper read [--channel C] [-n N] [-f]  read the chat
-      wrapper who                             who is online
+      wrapper say TEXT, read [-f], who        the chat: write, read, who is online
       wrapper config [--origin]               the configuration, and who set what
 
     A launch:
-      --label TEXT             the name shown in the chat
-      --cwd DIR                where the agent runs
+      --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
       --restart WHEN           never, on-crash (the default) or always; --no-restart
       --offline                without a hub
+      --mcp NAME=URL, --mcp-file FILE         servers for this session alone
       --trust-project          take the servers of .mcp.json without asking
       --dry-run                show what would be set, written and run; do nothing
-    Every verb:
+    Every verb (`wrapper VERB --help` says more):
       --config FILE            in place of ~/.config/wrapper/config.toml
       --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
-      --json                   print one JSON document
-      -h, --help, -V, --version
+      --json, -h, --help, -V, --version
     What follows `--` goes to the agent untouched.
     "#);
     let (code, help, complaint) = wrapper(&["claude", "--help"]);
@@ -683,6 +712,9 @@ fn help_is_a_pleasure() {
           --restart <WHEN>     When to start the agent again: never, on-crash or always
           --no-restart         The same as --restart never
           --offline            Launch without a hub
+          --mcp <NAME=URL>     An MCP server for this session alone, by its URL; repeatable
+          --mcp-file <FILE>    MCP servers for this session alone, in the form of `.mcp.json`;
+                               repeatable
           --trust-project      Accept the servers of the project's `.mcp.json` without asking
           --dry-run            Show what would be set, written and run; do nothing
           --json               Show it as JSON

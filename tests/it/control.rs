@@ -23,8 +23,18 @@ async fn a_session_says_who_it_is_and_no_secret() {
         "name": "claude",
         "agent": "claude",
         "label": "The Title",
+        "state": "starting",
         "pid": std::process::id(),
+        "agent_pid": null,
         "cwd": room.cwd(),
+        "started_at": "1970-01-01T00:00:00.000Z",
+        "restarts": 0,
+        "attached": false,
+        "hub": { "url": null, "state": "offline" },
+        "mcp": [
+            { "name": "up", "route": "proxy", "state": "ready", "evidence": "configured" },
+        ],
+        "log": "session.log",
     });
     let answer = room.ask("GET /v1/session", "").await;
     assert_eq!((answer.status, answer.json()), (200, session));

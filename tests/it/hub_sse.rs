@@ -245,6 +245,7 @@ async fn a_stale_token_is_renewed_on_a_stream_that_is_open() {
         transport: Transport::Sse,
         credential: Credential::Identity,
         context: ContextLevel::None,
+        is_guest: false,
     };
     rig.put("chat", server);
     let mut stream = rig.raw().await;

@@ -123,6 +123,7 @@ fn planned(spec: &AgentSpec, token: &str, session: &Path) -> InjectPlan {
             endpoint: Endpoint::loopback(8200, "/mcp"),
             transport: Transport::Http,
             headers: vec![("Authorization".into(), bearer)],
+            auth: None,
         }),
         context: ContextLevel::None,
     };
@@ -197,8 +198,7 @@ fn all_but_the_entry_stays_as_it_was_written() {
                 "httpUrl": "${WRAPPER_MCP_URL}/agentchattr/mcp",
                 "headers": {
                     "Authorization": "Bearer ${WRAPPER_MCP_KEY}"
-                },
-                "trust": true
+                }
             }
         }
     }
@@ -234,7 +234,7 @@ fn edits_in_between_survive() {
 fn an_entry_that_is_no_longer_ours_stays() {
     let user = User::with(SETTINGS);
     let applied = user.start("a");
-    let theirs = user.text().replace("\"trust\": true", "\"trust\": false");
+    let theirs = user.text().replace("Bearer ${", "Basic ${");
     user.write(&theirs);
     drop(applied);
     assert_eq!(user.text(), theirs);
@@ -245,7 +245,7 @@ fn an_entry_of_the_users_own_comes_back() {
     let text = SETTINGS.replace("mine", "agentchattr");
     let user = User::with(&text);
     let applied = user.start("a");
-    assert_eq!(user.entry().expect("ours")["trust"], true);
+    assert_ne!(user.entry().expect("ours")["httpUrl"], json!(null));
     user.write(&user.text().replace("dark", "light"));
     drop(applied);
     assert_eq!(user.text(), text.replace("dark", "light"));

@@ -16,6 +16,11 @@ env = { LANG = \"C\", API_TOKEN = \"hidden-1\" }
 type = \"remote\"
 url = \"https://docs.example/mcp?key=hidden-2\"
 headers = { X-Any = \"hidden-3\" }
+auth = { command = [\"hidden-5\", \"hidden-6\"], timeout = \"5s\" }
+[mcp_servers.fixed]
+type = \"remote\"
+url = \"https://docs.example/mcp\"
+auth = { token = \"hidden-7\" }
 [mcp_servers.tool]
 command = \"x\"
 env = { DATABASE = \"postgres://user:hidden-4@host/db\" }
@@ -58,6 +63,9 @@ fn the_configuration_says_who_set_what() {
         ("agents.reviewer.env.LANG", json!("C"), &file),
         ("agents.reviewer.env.API_TOKEN", json!("****"), &file),
         ("mcp_servers.docs.headers.X-Any", json!("****"), &file),
+        ("mcp_servers.docs.auth.command", json!("****"), &file),
+        ("mcp_servers.docs.auth.timeout", json!("5s"), &file),
+        ("mcp_servers.fixed.auth.token", json!("****"), &file),
         (
             "mcp_servers.docs.url",
             json!("https://docs.example/mcp?****"),

@@ -4,22 +4,31 @@
 mod support;
 
 mod agents; // every built-in agent finds every server
+mod authorized; // credentials that live, on their way to a server
 mod bridge; // an agent that speaks stdio, and its session's servers
 mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
+mod credentials; // credentials that live, from real commands and files
+mod detour; // servers behind a proxy of the environment
+mod guests; // servers that are new to a running agent
+mod hosting; // servers that are commands, run behind the proxy
 mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
 mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`
+mod live; // sessions and their servers, seen and changed while an agent runs
+mod matrix; // real agents' requests to a server that fails in every way
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
 mod proxy; // a tool call through the proxy
 mod remote; // servers that are not the hub: TLS, SSE, credentials, context
+mod repair; // what breaks between the proxy and an upstream
 mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
 mod servers; // a project's servers, and whether they are trusted
 mod sources; // servers of the configuration, fetched
+mod sse_repair; // a stream over SSE that outlives those of its upstream
 mod terminal; // the user's terminal, byte for byte
 mod tls; // servers over TLS, and whom they are trusted by

@@ -12,6 +12,7 @@ use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
 use crate::support::rig::{KEY, Raw, Rig, SESSION};
 use crate::support::soon;
+use crate::support::upstream::Upstream;
 
 /// A server at `path` of the rig's upstream, with a credential that it takes.
 fn server(rig: &Rig, path: &str) -> Server {
@@ -22,6 +23,7 @@ fn server(rig: &Rig, path: &str) -> Server {
         transport: Transport::Http,
         credential: Credential::Headers(headers.into()),
         context: ContextLevel::Id,
+        is_guest: false,
     }
 }
 
@@ -165,9 +167,54 @@ async fn a_real_client_finds_nothing_in_a_server_of_another_project() {
 }
 
 #[tokio::test]
+async fn connections_of_a_credential_that_was_replaced_are_closed() {
+    let rig = Rig::new();
+    rig.put("docs", server(&rig, "/mcp"));
+    let mut open = rig.upstream.state.open.subscribe();
+    let requests = [
+        rig.call("t"),
+        rig.post_to("/docs/mcp", "", &call(&Value::Null)),
+        rig.post_to("/open/mcp", "", &json!({"id": 1, "method": "ping"})),
+    ];
+    let mut raw = rig.raw().await;
+    for request in &requests {
+        raw.send(request).await;
+        raw.answer().await;
+    }
+    // The listener, and one for each server, though all are at one place.
+    assert_eq!(*open.borrow(), 4);
+    let mut closed = async |left| {
+        let waited = soon("its end", open.wait_for(|open| *open == left));
+        drop(waited.await.expect("it is counted"));
+    };
+    rig.renew("claude", "token-2");
+    closed(3).await;
+    let mut docs = server(&rig, "/mcp");
+    let other = vec![("Authorization".to_owned(), Token::new("Bearer token-2"))];
+    docs.credential = Credential::Headers(other);
+    rig.put("docs", docs);
+    closed(2).await;
+    let other_level = |server: &Server| Server {
+        context: ContextLevel::Full,
+        ..server.clone()
+    };
+    let same = rig.live.borrow().upstreams[&"open".parse().expect("a name")].clone();
+    rig.put("open", other_level(&same));
+    raw.send(&requests[2]).await;
+    raw.answer().await;
+    // What has the same credential stays.
+    let heads = rig.upstream.state.heads.lock().expect("no panic").len();
+    assert_eq!((heads, *rig.upstream.state.open.borrow()), (4, 2));
+}
+
+#[tokio::test]
 async fn no_refusal_reaches_the_agent_as_one() {
     let rig = Rig::new();
     rig.put("docs", server(&rig, "/mcp"));
+    // Somebody who would like to see our credential.
+    let elsewhere = Upstream::start();
+    let there = format!("Location: http://127.0.0.1:{}/mcp\r\n", elsewhere.port);
+    let moved = format!("has moved to http://127.0.0.1:{}/mcp", elsewhere.port);
     for (status, lines, said) in [
         (
             401,
@@ -182,6 +229,10 @@ async fn no_refusal_reaches_the_agent_as_one() {
             "has moved to http://127.0.0.1:",
         ),
         (308, "Location: //elsewhere\r\n", "has moved."),
+        (301, &there, &moved),
+        (302, &there, &moved),
+        (307, &there, &moved),
+        (308, &there, &moved),
     ] {
         let answer = format!("HTTP/1.1 {status} No\r\n{lines}Content-Length: 0\r\n\r\n");
         *rig.upstream.state.always.lock().expect("no panic") = Some(answer);
@@ -207,6 +258,7 @@ async fn no_refusal_reaches_the_agent_as_one() {
             assert!(body.contains(said), "{method} {status}: {body}");
         }
     }
+    assert_eq!(*elsewhere.state.open.borrow(), 1, "its listener alone");
 }
 
 /// Opens the stream of `server`; returns it with the path that it announces.
@@ -324,35 +376,7 @@ async fn messages_go_nowhere_but_to_an_open_streams_endpoint() {
         head.starts_with("HTTP/1.1 405 ") && head.contains("Allow: GET\r\n"),
         "{head}"
     );
-    // The server is set anew, somewhere else: the old stream does not lead there.
-    let mut moved = sse("/sse");
-    moved.endpoint.host = "localhost".into();
-    rig.put("old", moved);
-    let (head, _) = ask(&rig, &rig.post_to(&path, "", &message)).await;
-    assert!(head.starts_with("HTTP/1.1 410 "), "{head}");
     assert_eq!(heads(), before);
-    rig.put("old", sse("/sse"));
-    let (head, _) = ask(&rig, &rig.post_to(&path, "", &message)).await;
-    assert!(head.starts_with("HTTP/1.1 202 "), "{head}");
-    // What is refused or lost is told, and not posted again.
-    for (answer, said) in [
-        (
-            "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
-            "has forgotten",
-        ),
-        ("garbage\r\n\r\n", "may or may not"),
-    ] {
-        *rig.upstream.state.always.lock().expect("no panic") = Some(answer.into());
-        let before = heads();
-        let hello = json!({ "id": 0, "method": "initialize" });
-        let (head, body) = ask(&rig, &rig.post_to(&path, "", &hello)).await;
-        assert!(
-            head.starts_with("HTTP/1.1 502 ") && body.contains(said),
-            "{body}"
-        );
-        assert_eq!(heads(), before + 1);
-    }
-    *rig.upstream.state.always.lock().expect("no panic") = None;
     // It ends with its stream.
     let mut open = rig.upstream.state.open.subscribe();
     let now = *open.borrow();

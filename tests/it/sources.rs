@@ -151,6 +151,7 @@ fn spec(name: &str, url: &str, at: &str, subdir: Option<&str>) -> ServerSpec {
     ServerSpec {
         name: name.parse().expect("a name"),
         recipe: Recipe::Command {
+            is_hosted: false,
             source: Source::Git(Git {
                 url: url.parse().expect("a URL"),
                 at: at.parse().expect("a ref"),
@@ -437,6 +438,7 @@ fn all_that_fails_is_told() {
             args: Vec::new(),
             env: [].into(),
             cwd: None,
+            is_hosted: false,
         },
         ..place.spec("local", "v1")
     };
@@ -495,6 +497,7 @@ fn values_come_from_the_environment_and_from_files() {
         recipe: Recipe::Remote {
             url: url.into(),
             headers,
+            auth: None,
         },
         ..place.spec("net", "v1")
     };
@@ -505,6 +508,7 @@ fn values_come_from_the_environment_and_from_files() {
             args: vec![arg.into()],
             env: [("E".to_owned(), text("${TOKEN}"))].into(),
             cwd: None,
+            is_hosted: false,
         },
         ..place.spec("cmd", "v1")
     };

@@ -21,8 +21,9 @@ use wrapper::proxy::Patience;
 use wrapper::types::agent::Transport;
 use wrapper::types::identity::Token;
 use wrapper::types::server::ContextLevel;
-use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
+use wrapper::types::upstream::{Credential, Endpoint, Scheme, Upstream as Server};
 
+use crate::support::forward::Forward;
 use crate::support::rig::{KEY, Rig};
 use crate::support::upstream::Upstream;
 
@@ -91,13 +92,14 @@ fn server(host: &str, port: u16) -> Server {
     let credential = vec![("Authorization".to_owned(), Token::new("Bearer token-1"))];
     Server {
         endpoint: Endpoint {
-            tls: true,
+            scheme: Scheme::Https,
             host: host.into(),
             ..Endpoint::loopback(port, "/mcp")
         },
         transport: Transport::Http,
         credential: Credential::Headers(credential),
         context: ContextLevel::None,
+        is_guest: false,
     }
 }
 
@@ -150,6 +152,35 @@ async fn a_server_that_the_machine_trusts_is_spoken_to() {
     raw.send(&call(&rig, "docs")).await;
     assert!(raw.answer().await.1.contains("done"));
     assert_eq!(upstream.calls().len(), 5);
+}
+
+#[tokio::test]
+async fn a_server_behind_a_proxy_is_spoken_to_through_a_tunnel() {
+    let test = "tls::a_server_behind_a_proxy_is_spoken_to_through_a_tunnel";
+    let trusted = |key: &KeyPair| authority("ours").self_signed(key).expect("signed").pem();
+    let Some(key) = where_trusted(test, trusted) else {
+        return;
+    };
+    let upstream = Upstream::start_tls(acceptor("ours", key, &["docs.test"], false));
+    let forward = Forward::http(upstream.port, None).await;
+    let url = format!("http://user:word@127.0.0.1:{}", forward.port);
+    let rig = Rig::by_way_of(&[("HTTPS_PROXY", &url)]);
+    rig.put("docs", server("docs.test", 443));
+    let mut raw = rig.raw().await;
+    for _ in 0..2 {
+        raw.send(&call(&rig, "docs")).await;
+        let (_, body) = raw.answer().await;
+        assert!(body.contains("done"), "{body}");
+        // What the proxy is told, the server is not, nor the other way round.
+        let head = upstream.last_head();
+        assert!(
+            head.starts_with("POST /mcp ") && !head.contains("Proxy-"),
+            "{head}"
+        );
+    }
+    let connect = "CONNECT docs.test:443 HTTP/1.1\r\nHost: docs.test:443\r\n\
+                   Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n\r\n";
+    assert_eq!(forward.asked(), [connect]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tables of `[mcp_servers]`, and what is wrong with some.
 
 use super::*;
+use crate::types::credential::TokenSource;
 
 fn read(text: &str) -> Result<Vec<ServerSpec>, String> {
     let raw = toml::from_str(text).map_err(|error| error.message().to_owned())?;
@@ -30,6 +31,7 @@ fn every_type_has_its_recipe() {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: BTreeMap::new(),
         cwd: None,
+        is_hosted: false,
     };
     assert_eq!(
         recipe("command = 'npx'\nargs = ['-y', '${PACKAGE}']"),
@@ -68,8 +70,27 @@ fn every_type_has_its_recipe() {
                 ("B".into(), HeaderValue::Env("T".into())),
                 ("C".into(), HeaderValue::File("/t".into())),
             ],
+            auth: None,
         }
     );
+    let Recipe::Remote { auth, .. } =
+        recipe("type = 'remote'\nurl = 'https://x.dev'\nauth = { env = 'T', header = 'X-Key' }")
+    else {
+        panic!("no remote server");
+    };
+    let source = TokenSource::Env("T".into());
+    let header = Some("X-Key".into());
+    assert_eq!(auth, Some(Auth { header, source }));
+    for (text, wanted) in [
+        ("", false),
+        ("hosted = true", true),
+        ("hosted = false", false),
+    ] {
+        let Recipe::Command { is_hosted, .. } = recipe(&format!("command = 'x'\n{text}")) else {
+            panic!("no command");
+        };
+        assert_eq!(is_hosted, wanted, "{text}");
+    }
     let spec = read("[x]\ncommand = 'x'\nsession_context = 'full'\nagents = ['claude']");
     let spec = spec.expect("good").remove(0);
     assert_eq!(spec.context, ContextLevel::Full);
@@ -168,6 +189,32 @@ fn what_cannot_be_sent_or_replaced_is_named_without_its_value() {
         (
             "type = 'remote'\nurl = 'https://x.dev'\nheaders = { A = '@env:' }",
             "x.headers.A: it names neither a variable nor a file",
+        ),
+        (
+            "type = 'remote'\nurl = 'https://x.dev'\nhosted = true",
+            "x.hosted: a remote server has no such key",
+        ),
+        (
+            "command = 'x'\nauth = { env = 'T' }",
+            "x.auth: a command as it is has no such key",
+        ),
+        (
+            "type = 'remote'\nurl = 'https://x.dev'\nauth = { token = 's3cret', env = 'T' }",
+            "x.auth.env: there is `token` already",
+        ),
+        (
+            "type = 'remote'\nurl = 'https://x.dev'\nauth = {}",
+            "x.auth: it names no source: one of `token`, `env`, `file` and `command`",
+        ),
+        (
+            "type = 'remote'\nurl = 'https://x.dev'\nauth = { env = 'T' }\n\
+             headers = { authorization = 's3cret' }",
+            "x.headers.authorization: `auth` sets the same header",
+        ),
+        (
+            "type = 'remote'\nurl = 'https://x.dev'\nauth = { env = 'T', header = 'X-A' }\n\
+             headers = { Authorization = 's3cret', x-a = 's3cret' }",
+            "x.headers.x-a: `auth` sets the same header",
         ),
         (
             "command = 'x'\nargs = ['a', '${MCP_ROOT}/b']",

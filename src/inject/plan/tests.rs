@@ -46,6 +46,7 @@ fn remote(name: &str, origin: Origin, url: &str, secret: &str) -> Server {
             } else {
                 vec![header]
             },
+            auth: None,
         }),
         context: ContextLevel::Id,
     }
@@ -82,6 +83,7 @@ fn command(name: &str, env: &[(&str, &str)]) -> Server {
                 .collect(),
             cwd: None,
             is_private: false,
+            is_hosted: false,
         }),
         context: ContextLevel::Id,
     }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::types::upstream::Endpoint;
+use crate::types::credential::{TokenCommand, TokenSource};
+use crate::types::upstream::{Endpoint, Scheme};
 
 fn env() -> Env {
     [("TOKEN", "s3cret"), ("BIN", "/opt/bin"), ("HOME", "/h")]
@@ -12,9 +13,13 @@ fn env() -> Env {
 }
 
 fn read(entry: &Value) -> Result<Option<Entry>, Mistake> {
+    read_by(entry, Author::Project)
+}
+
+fn read_by(entry: &Value, by: Author) -> Result<Option<Entry>, Mistake> {
     let env = env();
     let dir = Path::new("/project");
-    parse(entry, Around { env: &env, dir })
+    parse(entry, Around { env: &env, dir, by })
 }
 
 #[track_caller]
@@ -28,7 +33,7 @@ fn good(entry: &Value) -> Kind {
 fn remote(transport: Transport, headers: &[(&str, &str)]) -> Kind {
     Kind::Remote(Remote {
         endpoint: Endpoint {
-            tls: true,
+            scheme: Scheme::Https,
             host: "x.dev".into(),
             port: 443,
             path: "/mcp".into(),
@@ -38,6 +43,7 @@ fn remote(transport: Transport, headers: &[(&str, &str)]) -> Kind {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), Token::new(*value)))
             .collect(),
+        auth: None,
     })
 }
 
@@ -51,6 +57,7 @@ fn command(words: &[&str], env: &[(&str, &str)]) -> Command {
             .collect(),
         cwd: None,
         is_private: false,
+        is_hosted: false,
     }
 }
 
@@ -151,6 +158,7 @@ fn commands_of_every_agent() {
             json!({"command": "${BIN}/x", "args": ["{env:TOKEN}"]}),
             &Kind::Command(Command {
                 is_private: true,
+                is_hosted: false,
                 ..command(&["/opt/bin/x", "{env:TOKEN}"], &[])
             }),
         ),
@@ -158,6 +166,7 @@ fn commands_of_every_agent() {
             json!({"command": "x", "args": ["--key=${TOKEN}"], "cwd": "sub"}),
             &Kind::Command(Command {
                 is_private: true,
+                is_hosted: false,
                 cwd: Some("/project/sub".into()),
                 ..command(&["x", "--key=s3cret"], &[])
             }),
@@ -361,5 +370,90 @@ fn a_variable_that_is_not_set_is_another_matter() {
         let mistake = read(&entry).expect_err("a mistake");
         assert_eq!(mistake.key, key, "{entry}");
         assert_eq!(mistake.what, Wrong::Unset(Unset::Missing("NO".into())));
+    }
+}
+
+#[test]
+fn the_user_may_say_more_than_a_project() {
+    let of = |entry: &Value, by| {
+        let entry = read_by(entry, by).expect("a good entry").expect("on");
+        assert_eq!(entry.unknown, Vec::<String>::new());
+        entry.kind
+    };
+    for (auth, wanted) in [
+        (
+            json!({"token": "${TOKEN}"}),
+            TokenSource::Literal(Token::new("s3cret")),
+        ),
+        (json!({"env": "T"}), TokenSource::Env("T".into())),
+        (json!({"file": "t"}), TokenSource::File("/project/t".into())),
+        (json!({"file": "~/t"}), TokenSource::File("/h/t".into())),
+        (
+            json!({"command": ["./t", "${BIN}", "./t"], "timeout": "1s"}),
+            TokenSource::Command(TokenCommand {
+                argv: ["/project/./t", "/opt/bin", "./t"].map(Into::into).into(),
+                timeout: std::time::Duration::from_secs(1),
+                refresh_interval: None,
+            }),
+        ),
+    ] {
+        let entry = json!({"url": "https://x.dev/mcp", "auth": auth});
+        for by in [Author::Launch, Author::Live] {
+            let Kind::Remote(remote) = of(&entry, by) else {
+                panic!("{entry}");
+            };
+            let source = remote.auth.map(|auth| auth.source);
+            assert_eq!(source.as_ref(), Some(&wanted), "{entry}");
+        }
+        let mistake = read(&entry).expect_err("no project's");
+        assert_eq!(mistake.key, "auth");
+    }
+    for (said, by, wanted) in [
+        (None, Author::Launch, false),
+        (None, Author::Live, true),
+        (Some(true), Author::Launch, true),
+        (Some(false), Author::Live, false),
+    ] {
+        let mut entry = json!({"command": "x"});
+        if let Some(said) = said {
+            entry["hosted"] = said.into();
+        }
+        let Kind::Command(command) = of(&entry, by) else {
+            panic!("{entry}");
+        };
+        assert_eq!(command.is_hosted, wanted, "{entry} {by:?}");
+    }
+    let of_project = read(&json!({"command": "x", "hosted": true}));
+    let of_project = of_project.expect("read").expect("on");
+    assert_eq!(of_project.unknown, ["hosted"]);
+    let Kind::Command(command) = of_project.kind else {
+        panic!("no command");
+    };
+    assert!(!command.is_hosted);
+    for (entry, key) in [
+        (json!({"url": "https://x.dev", "auth": "s3cret"}), "auth"),
+        (
+            json!({"url": "https://x.dev", "auth": {"tokn": "s3cret"}}),
+            "auth",
+        ),
+        (
+            json!({"url": "https://x.dev", "auth": {"token": 53}}),
+            "auth",
+        ),
+        (
+            json!({"url": "https://x.dev", "auth": {"token": "s3cret", "timeout": "1s"}}),
+            "auth.timeout",
+        ),
+        (
+            json!({"url": "https://x.dev", "auth": {"env": "T"}, "headers": {"AUTHORIZATION": "s3cret"}}),
+            "headers.AUTHORIZATION",
+        ),
+        (json!({"command": "x", "auth": {"env": "T"}}), "auth"),
+        (json!({"url": "https://x.dev", "hosted": true}), "hosted"),
+        (json!({"command": "x", "hosted": "s3cret"}), "hosted"),
+    ] {
+        let mistake = read_by(&entry, Author::Launch).expect_err("a mistake");
+        assert_eq!(mistake.key, key, "{entry}");
+        assert!(!mistake.what.to_string().contains("s3cret"), "{entry}");
     }
 }

@@ -5,11 +5,15 @@
 //! servers and a scripted model of its own, all on loopback, and is told to
 //! read a word in the chat and to say it, and to call a tool of each server.
 //! Two run at a time. One line a step; 1 if an agent failed.
+//!
+//! With `--record TO` what each sends to an MCP server is written into that
+//! directory, in place of all that.
 
 mod chat;
 mod home;
 mod outer;
 mod processes;
+mod record;
 mod servers;
 mod steps;
 mod tools;
@@ -28,10 +32,16 @@ use wrapper::report;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
-    let mut args = std::env::args().skip(1);
-    let agents = PathBuf::from(args.next().context("usage: real-agents DIR AGENT…")?);
+    const USAGE: &str = "usage: real-agents DIR [--record TO] AGENT…";
+    let mut args = std::env::args().skip(1).peekable();
+    let agents = PathBuf::from(args.next().context(USAGE)?);
+    let to = match args.next_if_eq("--record") {
+        Some(_) => Some(PathBuf::from(args.next().context(USAGE)?)),
+        None => None,
+    };
     let queue = RefCell::new(args);
-    let (one, other) = tokio::join!(work(&queue, &agents), work(&queue, &agents));
+    let worker = || work(&queue, &agents, to.as_deref());
+    let (one, other) = tokio::join!(worker(), worker());
     let (passed, failed) = (one.0 + other.0, one.1 + other.1);
     report::line(format_args!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 {
@@ -42,7 +52,11 @@ async fn main() -> Result<ExitCode> {
 }
 
 /// Runs agents of the queue until it is empty; how many passed, and failed.
-async fn work(queue: &RefCell<impl Iterator<Item = String>>, agents: &Path) -> (u32, u32) {
+async fn work(
+    queue: &RefCell<impl Iterator<Item = String>>,
+    agents: &Path,
+    record: Option<&Path>,
+) -> (u32, u32) {
     let (mut passed, mut failed) = (0, 0);
     loop {
         let next = queue.borrow_mut().next();
@@ -50,7 +64,10 @@ async fn work(queue: &RefCell<impl Iterator<Item = String>>, agents: &Path) -> (
             return (passed, failed);
         };
         let start = Instant::now();
-        let result = steps::run(&agent, agents).await;
+        let result = match record {
+            Some(to) => record::run(&agent, agents, to).await,
+            None => steps::run(&agent, agents).await,
+        };
         let seconds = start.elapsed().as_secs_f64();
         match result {
             Ok(()) => {

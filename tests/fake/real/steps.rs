@@ -117,6 +117,12 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
         tools::connected(world, 1)?.context("one was never connected")
     })
     .await?;
+    step(
+        agent,
+        "has a server's answer after its restart",
+        tools::answer_after_a_restart(world, outer),
+    )
+    .await?;
     step(agent, "ends with 0 when it is told to", ended(outer)).await?;
     Ok(hub)
 }

@@ -40,6 +40,25 @@ pub(crate) async fn answer(world: &World, outer: &Outer) -> Result<()> {
     offered_once(world)
 }
 
+/// The model calls a tool of a server that has restarted since, and hears it.
+pub(crate) async fn answer_after_a_restart(world: &World, outer: &Outer) -> Result<()> {
+    const SERVER: &str = "tracker";
+    let text = world.servers.word(SERVER);
+    let heard = || -> Result<usize> {
+        let talk = world.conversation()?;
+        Ok(talk
+            .iter()
+            .filter(|asked| says(&asked["result"], &text))
+            .count())
+    };
+    let before = heard()?;
+    world.servers.forget(SERVER);
+    outer
+        .prompt(&format!("call the tools {SERVER}.word"))
+        .await?;
+    until(|| async { Ok((heard()? > before).then_some(())) }).await
+}
+
 /// True if a result has this text, in whatever quotes the agent put it.
 fn says(result: &Value, text: &str) -> bool {
     let result = result.as_str().unwrap_or_default();
@@ -86,7 +105,7 @@ pub(crate) fn connected(world: &World, times: usize) -> Result<Option<()>> {
 
 /// How often a server was connected since the beginning.
 pub(crate) fn connections(world: &World, server: &str) -> Result<usize> {
-    Ok(world.told(server)?.len() + world.servers.asked(server, "initialize").len())
+    Ok(world.told(server)?.len() + world.servers.connections(server))
 }
 
 /// Commands have the session's variables, remote servers its header and their

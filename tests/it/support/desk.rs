@@ -1,22 +1,24 @@
 //! A session's control socket and proxy, served in this process, without an
 //! agent.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use wrapper::catalog::{Catalog, Parts};
 use wrapper::control::{self, Desk};
-use wrapper::proxy::{self, Patience, Settings};
+use wrapper::proxy::{self, Ledger, Patience, Settings};
+use wrapper::session;
 use wrapper::types::agent::Transport;
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, ServerName, Token};
-use wrapper::types::server::{Command, ContextLevel};
-use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream};
+use wrapper::types::server::{Command, ContextLevel, Kind, Origin, Remote, Server};
+use wrapper::types::upstream::{Endpoint, Live};
 
 use super::hub::Answer;
 use super::soon;
@@ -43,19 +45,26 @@ impl Room {
         let dir = tempfile::tempdir().expect("a directory");
         let place = dir.path().join(below);
         std::fs::create_dir_all(&place).expect("made");
-        let upstreams = upstream.map(|port| {
-            let upstream = Upstream {
+        let server = |name: ServerName, kind| Server {
+            name,
+            origin: Origin::Config,
+            kind,
+            context: ContextLevel::None,
+        };
+        let remote = upstream.map(|port| {
+            let remote = Remote {
                 endpoint: Endpoint::loopback(port, "/mcp"),
                 transport: Transport::Http,
-                credential: Credential::Headers(Vec::new()),
-                context: ContextLevel::None,
+                headers: Vec::new(),
+                auth: None,
             };
-            (name("up"), Arc::new(upstream))
+            server(name("up"), Kind::Remote(remote))
         });
-        let live = watch::Sender::new(Live {
-            identity: None,
-            upstreams: Arc::new(upstreams.into_iter().collect()),
-        });
+        let commands = commands
+            .iter()
+            .map(|(of, command)| server(name(of), Kind::Command(command.clone())));
+        let servers: Vec<Server> = remote.into_iter().chain(commands).collect();
+        let live = watch::Sender::new(Live::default());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let listener = proxy::bind().expect("a port");
@@ -73,24 +82,41 @@ impl Room {
             live: live.subscribe(),
             stale: Arc::new(Notify::new()),
             context: context.clone(),
+            keepers: Arc::default(),
             patience: Patience::default(),
+            ledger: Ledger::default(),
+            hosting: Arc::default(),
+            env: std::collections::BTreeMap::new(),
         };
         let stopped = stop.clone();
         tasks.spawn(async move {
             let served = proxy::serve(listener, settings, stopped).await;
             served.expect("served");
         });
-        let commands: BTreeMap<ServerName, Command> = commands
-            .iter()
-            .map(|(of, command)| (name(of), command.clone()))
-            .collect();
+        let parts = Parts {
+            own: name("agentchattr"),
+            has_door: false,
+            live: live.clone(),
+            proxy: None,
+            keepers: Arc::default(),
+            hosting: Arc::default(),
+            ledger: Ledger::default(),
+            env: [].into(),
+            cwd: dir.path().to_owned(),
+        };
+        let (session, _mailbox) = session::open();
         let desk = Desk {
             context,
             cwd: dir.path().to_owned(),
             proxy: Some((port, Token::new(KEY))),
             live: live.subscribe(),
-            commands: Arc::new(commands),
+            catalog: Arc::new(Catalog::new(parts, &servers)),
             prefixes: vec!["OPENCODE".into()],
+            session,
+            hub: None,
+            started_at: SystemTime::UNIX_EPOCH,
+            is_attached: false,
+            log: "session.log".into(),
         };
         let listener = control::bind(&place).expect("a socket");
         tasks.spawn(control::serve(listener, desk, stop.clone()));

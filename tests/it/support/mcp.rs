@@ -174,7 +174,7 @@ async fn serve(
     }
 }
 
-const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+pub(crate) const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 async fn post(server: &Shared, message: Value) -> Response {
     server.note(|seen| seen.messages.push(message.clone()));
@@ -262,20 +262,20 @@ impl Drop for Waiting {
 }
 
 /// JSON over many lines.
-fn pretty(value: &Value) -> String {
+pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("json")
 }
 
-fn data(message: &Value) -> String {
+pub(crate) fn data(message: &Value) -> String {
     format!("event: message\ndata: {message}\n\n")
 }
 
-fn text_result(id: &Value, text: &str) -> Value {
+pub(crate) fn text_result(id: &Value, text: &str) -> Value {
     let content = json!([{"type": "text", "text": text}]);
     json!({"jsonrpc": "2.0", "id": id, "result": {"content": content, "isError": false}})
 }
 
-fn stream(events: mpsc::Receiver<String>) -> Response {
+pub(crate) fn stream(events: mpsc::Receiver<String>) -> Response {
     let events = Body::new(Events(events));
     ([("content-type", "text/event-stream")], events).into_response()
 }

@@ -1,10 +1,16 @@
 //! What tests stand on.
 
 pub(crate) mod desk; // a session's socket and proxy without an agent
+pub(crate) mod failing; // an MCP server that is struck by every fault
+pub(crate) mod forgetful; // an MCP server that forgets its sessions
+pub(crate) mod forward; // proxies of the environment
+pub(crate) mod guest; // an MCP server that agents have no entry of
 pub(crate) mod hub; // a hub of its own, and its callers
 pub(crate) mod mcp; // an MCP server that does all that the protocol allows
+pub(crate) mod old; // an MCP server over SSE that loses its sessions
 pub(crate) mod pty; // a terminal around a program
 pub(crate) mod rig; // a proxy in front of an upstream
+pub(crate) mod source; // a command that gives credentials
 pub(crate) mod upstream; // an MCP server that misbehaves
 pub(crate) mod world; // a user's machine in a directory
 

@@ -10,7 +10,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wrapper::proxy::{self, Patience, Settings};
+use wrapper::credential::Keepers;
+use wrapper::hosting::Hosting;
+use wrapper::paths::{self, Env};
+use wrapper::proxy::{self, Ledger, Patience, Proxy, Settings};
 use wrapper::types::agent::Transport;
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, Token};
@@ -19,6 +22,7 @@ use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream as Server};
 
 use super::soon;
 use super::upstream::Upstream;
+use super::world::WRAPPER;
 
 pub(crate) const SESSION: &str = "0123456789ab";
 pub(crate) const KEY: &str = "the-key";
@@ -30,11 +34,14 @@ pub(crate) struct Rig {
     pub(crate) port: u16,
     pub(crate) live: watch::Sender<Live>,
     pub(crate) stale: Arc<Notify>,
+    pub(crate) ledger: Ledger,
+    pub(crate) hosting: Arc<Hosting>,
+    pub(crate) proxy: Proxy,
     pub(crate) stop: CancellationToken,
-    pub(crate) task: JoinHandle<std::io::Result<()>>,
+    pub(crate) task: JoinHandle<()>,
 }
 
-fn identity(name: &str, token: &str) -> Arc<Identity> {
+pub(crate) fn identity(name: &str, token: &str) -> Arc<Identity> {
     let name = name.parse().expect("a name");
     Arc::new(Identity {
         name,
@@ -48,6 +55,25 @@ impl Rig {
     }
 
     pub(crate) fn patient(patience: Patience) -> Self {
+        Self::with(patience, Keepers::default())
+    }
+
+    pub(crate) fn with(patience: Patience, keepers: Keepers) -> Self {
+        Self::started(patience, keepers, Env::new())
+    }
+
+    /// One that goes by way of the proxies that these variables name.
+    pub(crate) fn by_way_of(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter();
+        let env = variables.map(|(name, value)| (name.into(), value.into()));
+        let patience = Patience {
+            away: Duration::from_secs(1),
+            ..Patience::default()
+        };
+        Self::started(patience, Keepers::default(), env.collect())
+    }
+
+    fn started(patience: Patience, keepers: Keepers, env: Env) -> Self {
         let upstream = Upstream::start();
         let listener = proxy::bind().expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -57,6 +83,7 @@ impl Rig {
                 transport: Transport::Http,
                 credential,
                 context: ContextLevel::None,
+                is_guest: false,
             })
         };
         let name = |name: &str| name.parse().expect("a name");
@@ -71,11 +98,20 @@ impl Rig {
             ),
         });
         let (stale, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let ledger = Ledger::default();
+        let variables = [("WRAPPER_SESSION_ID".to_owned(), SESSION.to_owned())];
+        let here = std::env::current_dir().expect("a directory");
+        let hosting = Hosting::new(paths::env(), variables.into(), here);
+        let hosting = Arc::new(hosting.guarded_by(WRAPPER.into()));
         let settings = Settings {
             key: Token::new(KEY),
             live: live.subscribe(),
             stale: Arc::clone(&stale),
             patience,
+            keepers: Arc::new(keepers),
+            ledger: ledger.clone(),
+            hosting: Arc::clone(&hosting),
+            env,
             context: SessionContext {
                 id: SESSION.parse().expect("an id"),
                 title: "Claude Cod\u{e9}".into(),
@@ -84,12 +120,17 @@ impl Rig {
                 control: "control.sock".into(),
             },
         };
-        let task = tokio::spawn(proxy::serve(listener, settings, stop.clone()));
+        let (proxy, stopped) = (Proxy::new(settings, port), stop.clone());
+        let served = proxy.clone();
+        let task = tokio::spawn(async move { served.serve(listener, stopped).await });
         Self {
             upstream,
             port,
             live,
             stale,
+            ledger,
+            hosting,
+            proxy,
             stop,
             task,
         }

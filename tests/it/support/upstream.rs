@@ -350,7 +350,7 @@ async fn call(io: &mut impl Io, message: &Value, state: &State) -> io::Result<()
         "lost" => Err(io::ErrorKind::Other.into()),
         "stream" => events(io, state, "POST").await,
         "cut" => {
-            io.write_all(format!("{EVENTS_HEAD}9\r\ndata: 1\n\n\r\n").as_bytes())
+            io.write_all(format!("{EVENTS_HEAD}11\r\ndata: 1\n\ndata: 2\n\r\n").as_bytes())
                 .await?;
             Err(io::ErrorKind::Other.into())
         }
@@ -385,7 +385,9 @@ async fn events(io: &mut impl Io, state: &State, name: &str) -> io::Result<()> {
             permit = state.steps.acquire() => permit.map_err(io::Error::other)?.forget(),
             read = io.read_u8() => return read.map(|_| ()),
         }
-        let event = format!("data: {name} {i}\n\n");
+        // Behind an id nobody expects an answer before the end.
+        let id = if name == "POST" { "id: 1\n" } else { "" };
+        let event = format!("{id}data: {name} {i}\n\n");
         io.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
             .await?;
     }

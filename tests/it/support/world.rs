@@ -136,6 +136,11 @@ impl World {
         command
     }
 
+    /// A verb that is to be run with a terminal of its own, or none.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Command {
+        self.command(args)
+    }
+
     /// Runs a verb without a terminal.
     pub(crate) fn verb(&self, args: &[&str]) -> Output {
         // A session of its own: what has no terminal cannot open /dev/tty.

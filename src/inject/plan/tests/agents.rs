@@ -143,14 +143,37 @@ fn approvals_are_of_the_hubs_tools_and_no_others() {
         assert_eq!(tool["approval_mode"].as_str(), Some("approve"));
     }
 
-    for name in ["gemini", "qwen"] {
-        let mut trusting = spec(name, Inject::ProxyFile { flag: flag() });
-        trusting.approve_tools = true;
-        let plan = shown(&trusting, &[hub(), docs()]);
-        let servers = &plan["files"][0]["mcpServers"];
-        assert_eq!(servers["chat"]["trust"], json!(true), "{name}");
-        assert_eq!(servers["docs"].get("trust"), None, "{name}");
-    }
+    let mut qwen = spec("qwen", Inject::ProxyFile { flag: flag() });
+    qwen.approve_tools = true;
+    let plan = planned(&qwen, &[hub(), docs()]).expect("a plan");
+    let args = plan.args.iter().filter_map(|arg| arg.to_str());
+    let approved = args.filter_map(|arg| arg.strip_prefix("--allowed-tools="));
+    let approved: Vec<&str> = approved.flat_map(|tools| tools.split(',')).collect();
+    assert_eq!(approved, HUB_TOOLS.map(|tool| format!("mcp__chat__{tool}")));
+
+    let path = PathBuf::from("/home/.gemini/settings.json");
+    let mut gemini = spec("gemini", Inject::SettingsFile { path });
+    gemini.approve_tools = true;
+    let plan = planned(&gemini, &[hub(), docs()]).expect("a plan");
+    let PlannedFile::Owned { path, body } = plan.files.last().expect("a policy") else {
+        panic!("{:?}", plan.files);
+    };
+    let named = format!("--policy={}", path.display());
+    assert!(
+        plan.args.iter().any(|arg| *arg == *named),
+        "{:?}",
+        plan.args
+    );
+    let policy: toml::Table = body.expose().parse().expect("TOML");
+    let rules = policy["rule"].as_array().expect("rules");
+    let allowed = rules.iter().map(|rule| {
+        assert_eq!(
+            (rule["mcpName"].as_str(), rule["decision"].as_str()),
+            (Some("chat"), Some("allow"))
+        );
+        rule["toolName"].as_str().expect("a tool")
+    });
+    assert_eq!(allowed.collect::<Vec<_>>(), HUB_TOOLS);
 }
 
 #[test]

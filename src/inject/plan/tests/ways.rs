@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::types::agent::Route;
+use crate::types::credential::{Auth, TokenSource};
 
 #[test]
 fn credentials_keep_out_of_files_and_arguments_where_a_bridge_can() {
@@ -157,5 +159,54 @@ fn without_a_proxy_there_is_no_way_through_it() {
         ..link(&[])
     };
     let unable = plan(&spec, &[hub()], &link).expect_err("no proxy");
+    assert!(unable.to_string().contains("there is no proxy"), "{unable}");
+}
+
+#[test]
+fn a_credential_that_lives_goes_through_the_proxy_in_every_mode() {
+    let mut server = docs();
+    let Kind::Remote(remote) = &mut server.kind else {
+        panic!("no remote server");
+    };
+    remote.headers.clear();
+    remote.auth = Some(Auth {
+        header: None,
+        source: TokenSource::Literal(Token::new("lives-secret")),
+    });
+    for inject in [
+        Inject::Flag { flag: flag() },
+        Inject::ProxyFile { flag: flag() },
+        Inject::Env { var: "V".into() },
+        Inject::EnvContent { var: "V".into() },
+        Inject::SettingsFile {
+            path: "/src/s.json".into(),
+        },
+        Inject::ProxyFlag {
+            template: "--mcp {server}={url}".into(),
+        },
+        Inject::Stdio {
+            place: Place::Flag(flag()),
+        },
+    ] {
+        let mode = inject.mode();
+        let is_bridged = inject.route() == Route::Bridge;
+        let plan =
+            exposed(&planned(&spec("claude", inject), &[hub(), server.clone()]).expect(mode));
+        let text = plan.to_string();
+        assert!(!text.contains("lives-secret"), "{mode}: {text}");
+        assert!(!text.contains("docs.example"), "{mode}: {text}");
+        let keyed = plan["env"]["WRAPPER_MCP_KEY"] == "key-secret";
+        assert_eq!(keyed, !is_bridged, "{mode}: {text}");
+        assert!(
+            text.contains("/docs/mcp") || is_bridged && text.contains(r#"["bridge","docs"]"#),
+            "{mode}: {text}"
+        );
+    }
+    let spec = spec("claude", Inject::Flag { flag: flag() });
+    let link = Link {
+        proxy: None,
+        ..link(&[])
+    };
+    let unable = plan(&spec, &[server], &link).expect_err("no proxy");
     assert!(unable.to_string().contains("there is no proxy"), "{unable}");
 }

@@ -1,0 +1,178 @@
+//! One server of a session: what it is, what it will be, and what of that is
+//! shown. Pure.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::shown::{self, Listed, Outcome, Route, Source, State, Type};
+use crate::types::credential::Auth;
+use crate::types::evidence::{Evidence, Step};
+use crate::types::identity::ServerName;
+use crate::types::secret;
+use crate::types::server::{Command, Kind, Origin, Server};
+
+/// A server's place in the catalog.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// As it is used now.
+    pub(super) current: Option<Server>,
+    /// As the agent will be told of it when it starts the next time.
+    pub(super) next: Option<Server>,
+    /// The agent was told of `current` when it started.
+    pub(super) is_told: bool,
+    /// What the last change came to.
+    pub(super) verdict: Option<(Outcome, Option<String>)>,
+    /// How often its tools had been listed when it became a guest.
+    pub(super) listed_before: u64,
+    /// The agent had the time to connect to it, and has not.
+    pub(super) is_late: bool,
+}
+
+impl Entry {
+    /// A server that the agent is about to be told of.
+    pub(super) fn at_start(server: Server) -> Self {
+        Self {
+            current: None,
+            next: Some(server),
+            is_told: false,
+            verdict: None,
+            listed_before: 0,
+            is_late: false,
+        }
+    }
+
+    /// The agent starts again. False if the server is gone with that.
+    pub(super) fn adopt(&mut self) -> bool {
+        self.current.clone_from(&self.next);
+        self.is_told = true;
+        self.is_late = false;
+        if let Some((outcome @ Outcome::PendingRestart, reason)) = &mut self.verdict {
+            (*outcome, *reason) = (Outcome::Applied, None);
+        }
+        self.current.is_some()
+    }
+
+    /// Its tools stand beside the hub's.
+    pub(super) fn is_guest(&self) -> bool {
+        !self.is_told && self.current.is_some()
+    }
+
+    /// The agent has an entry that leads to the proxy.
+    pub(super) fn is_proxied(&self) -> bool {
+        let current = self.current.as_ref();
+        self.is_told && current.is_some_and(|server| server.upstream().is_some())
+    }
+
+    /// Where its credential comes from, if it has one that lives.
+    pub(super) fn auth(&self) -> Option<&Auth> {
+        match &self.current.as_ref()?.kind {
+            Kind::Remote(remote) => remote.auth.as_ref(),
+            Kind::Command(_) => None,
+        }
+    }
+
+    /// What is shown of it.
+    pub(super) fn shown(
+        &self,
+        name: &ServerName,
+        evidence: Evidence,
+        held: Option<crate::credential::Status>,
+    ) -> Listed {
+        let (state, verdict) = self.state(evidence);
+        let (outcome, reason) = verdict.unzip();
+        let server = self.current.as_ref().or(self.next.as_ref());
+        let (r#type, url, command) = match server.map(|server| &server.kind) {
+            Some(Kind::Remote(remote)) => (Type::Remote, Some(remote.endpoint.to_string()), None),
+            Some(Kind::Command(command)) => (Type::Local, None, Some(words(command))),
+            None => (Type::Remote, None, None),
+        };
+        Listed {
+            name: name.clone(),
+            r#type,
+            url,
+            command,
+            hosted: None,
+            source: server.map_or(Source::Session, |server| match server.origin {
+                Origin::Hub => Source::Hub,
+                Origin::Project => Source::Project,
+                Origin::Config => Source::Config,
+                Origin::Session => Source::Session,
+            }),
+            route: self.route(),
+            credential: server
+                .and_then(credential_kind)
+                .map(|kind| shown::Credential {
+                    kind: kind.to_owned(),
+                    expires_at: held.as_ref().and_then(|held| held.expires_at).map(time),
+                    error: held.and_then(|held| Some(held.error?.to_string())),
+                }),
+            state,
+            outcome,
+            reason: reason.flatten(),
+            evidence: evidence.step,
+            evidence_at: time(evidence.at),
+            initialized: evidence.initialized,
+            listed: evidence.listed,
+            called: evidence.called,
+        }
+    }
+
+    fn route(&self) -> Route {
+        match &self.current {
+            None => Route::None,
+            Some(_) if self.is_guest() => Route::Guest,
+            Some(server) if server.upstream().is_some() => Route::Proxy,
+            Some(_) => Route::Agent,
+        }
+    }
+
+    /// How it stands by now: what was waited for may have come since.
+    fn state(&self, evidence: Evidence) -> (State, Option<(Outcome, Option<String>)>) {
+        let verdict = self.verdict.clone();
+        let is_settled = if self.is_guest() {
+            evidence.listed > self.listed_before
+        } else {
+            self.current == self.next
+        };
+        match verdict {
+            verdict if !is_settled => (State::PendingRestart, verdict),
+            Some((Outcome::PendingRestart, _)) => (State::Ready, Some((Outcome::Applied, None))),
+            verdict if self.is_late && evidence.step < Step::Initialized => {
+                (State::Unconnected, verdict)
+            }
+            verdict => (State::Ready, verdict),
+        }
+    }
+}
+
+/// A command as it may be shown: its arguments if none looks like a
+/// credential.
+fn words(command: &Command) -> String {
+    let is_open = |arg: &String| !secret::is_likely(arg, arg);
+    if command.is_private || !command.args.iter().all(is_open) {
+        let program = if command.is_private {
+            "****"
+        } else {
+            &command.program
+        };
+        return format!("{program} ****");
+    }
+    let words = std::iter::once(&command.program).chain(&command.args);
+    words.cloned().collect::<Vec<_>>().join(" ")
+}
+
+fn credential_kind(server: &Server) -> Option<&'static str> {
+    match (&server.kind, server.origin) {
+        (_, Origin::Hub) => Some("identity"),
+        (Kind::Command(_), _) => None,
+        (Kind::Remote(remote), _) => match &remote.auth {
+            Some(auth) => Some(auth.source.kind()),
+            None => (!remote.headers.is_empty()).then_some("headers"),
+        },
+    }
+}
+
+fn time(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,195 @@
+//! The MCP servers of a running session: set, replaced and removed while the
+//! agent runs, and what has been seen of each.
+//!
+//! *Invariant*: an answer says what was seen. A server counts as applied when
+//! it has answered us, and, if it is new to the agent, when the agent has
+//! asked for its tools; a change that fails leaves everything as it was.
+
+mod change;
+mod entry;
+pub mod shown;
+mod way;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+pub use self::change::Refusal;
+use self::entry::Entry;
+use self::shown::{Hosted, Listed};
+use crate::credential::Keepers;
+use crate::hosting::{Hosting, Standing};
+use crate::paths::Env;
+use crate::proxy::{Ledger, Proxy};
+use crate::types::evidence::{Evidence, Step};
+use crate::types::identity::ServerName;
+use crate::types::server::{Command, Kind, Origin, Server};
+use crate::types::upstream::{Live, Upstream};
+
+/// What a session has its servers with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The name of the hub's entry, which nobody else may have.
+    pub own: ServerName,
+    /// The agent speaks to the hub through the proxy, over streamable HTTP.
+    pub has_door: bool,
+    pub live: watch::Sender<Live>,
+    /// None: the agent is told of no servers at all.
+    pub proxy: Option<Proxy>,
+    pub keepers: Arc<Keepers>,
+    pub hosting: Arc<Hosting>,
+    pub ledger: Ledger,
+    /// What variables in an entry are replaced from.
+    pub env: Env,
+    /// Where the agent runs.
+    pub cwd: PathBuf,
+}
+
+/// The servers of one session.
+#[derive(Debug)]
+pub struct Catalog {
+    parts: Parts,
+    entries: Mutex<BTreeMap<ServerName, Entry>>,
+    /// Held by the one change that is under way.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// There is no such server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this session has no server `{0}`")]
+pub struct Unknown(pub ServerName);
+
+impl Catalog {
+    /// A session that starts with `servers`, before its agent does.
+    #[must_use]
+    pub fn new(parts: Parts, servers: &[Server]) -> Self {
+        let entries = servers.iter().map(|server| {
+            let entry = Entry::at_start(server.clone());
+            (server.name.clone(), entry)
+        });
+        let catalog = Self {
+            entries: Mutex::new(entries.collect()),
+            parts,
+            turn: tokio::sync::Mutex::default(),
+        };
+        catalog.adopt();
+        catalog
+    }
+
+    /// The servers that the agent is told of at its next start, the hub first:
+    /// what waited for it holds from now on.
+    pub fn adopt(&self) -> Vec<Server> {
+        let mut entries = self.entries();
+        entries.retain(|name, entry| {
+            let stays = entry.adopt();
+            if !stays {
+                self.parts.hosting.remove(name);
+                self.parts.ledger.forget(name);
+            }
+            stays
+        });
+        drop(entries);
+        let servers = self.told();
+        for server in &servers {
+            self.host(server);
+        }
+        let upstreams = servers.iter().filter_map(|server| {
+            let upstream = server.upstream()?;
+            Some((server.name.clone(), Arc::new(upstream)))
+        });
+        let upstreams: Arc<BTreeMap<ServerName, Arc<Upstream>>> = Arc::new(upstreams.collect());
+        self.parts
+            .live
+            .send_modify(|live| live.upstreams = upstreams);
+        servers
+    }
+
+    /// The servers that the agent was told of when it started, the hub first.
+    #[must_use]
+    pub fn told(&self) -> Vec<Server> {
+        let entries = self.entries();
+        let told = entries.values().filter(|entry| entry.is_told);
+        let mut servers: Vec<Server> = told.filter_map(|entry| entry.current.clone()).collect();
+        servers.sort_by_key(|server| server.origin != Origin::Hub);
+        servers
+    }
+
+    /// Notes that the agent was started with all that it was to be told.
+    pub fn delivered(&self) {
+        for name in self.entries().keys() {
+            self.parts.ledger.note(name, Step::Delivered);
+        }
+    }
+
+    /// The servers as they are shown.
+    #[must_use]
+    pub fn list(&self) -> Vec<Listed> {
+        let entries = self.entries();
+        let listed = entries.iter().map(|(name, entry)| self.shown(name, entry));
+        listed.collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn get(&self, name: &ServerName) -> Result<Listed, Unknown> {
+        let entries = self.entries();
+        let entry = entries.get(name).ok_or_else(|| Unknown(name.clone()))?;
+        Ok(self.shown(name, entry))
+    }
+
+    /// A command that the agent runs itself.
+    #[must_use]
+    pub fn command(&self, name: &ServerName) -> Option<Command> {
+        match &self.entries().get(name)?.current.as_ref()?.kind {
+            Kind::Command(command) if !command.is_hosted => Some(command.clone()),
+            _ => None,
+        }
+    }
+
+    /// Servers that the agent was told to reach through the proxy and has not
+    /// connected to; each is told once a life of the agent.
+    pub fn unconnected(&self) -> Vec<ServerName> {
+        let mut found = Vec::new();
+        for (name, entry) in self.entries().iter_mut() {
+            if entry.is_proxied() && self.evidence(name).step < Step::Initialized {
+                entry.is_late = true;
+                found.push(name.clone());
+            }
+        }
+        found
+    }
+
+    fn shown(&self, name: &ServerName, entry: &Entry) -> Listed {
+        let auth = entry.auth();
+        let held = auth.and_then(|auth| self.parts.keepers.status(name, auth));
+        let hosted = self.parts.hosting.state(name);
+        Listed {
+            hosted: hosted.map(|Standing { pids, trouble, .. }| Hosted { pids, trouble }),
+            ..entry.shown(name, self.evidence(name), held)
+        }
+    }
+
+    fn evidence(&self, name: &ServerName) -> Evidence {
+        let seen = self.parts.ledger.get(name);
+        seen.unwrap_or_else(|| Evidence::new(SystemTime::now()))
+    }
+
+    /// Has a command that we run ready for its first caller.
+    fn host(&self, server: &Server) {
+        match &server.kind {
+            Kind::Command(command) if command.is_hosted => {
+                self.parts.hosting.put(server.name.clone(), command.clone());
+            }
+            _ => self.parts.hosting.remove(&server.name),
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ServerName, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,102 @@
+//! The verbs that ask running sessions.
+
+use clap::{Args, Subcommand};
+
+use crate::types::identity::ServerName;
+use crate::types::options::Options;
+
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mcp {
+    /// Show the servers of a session
+    List(McpList),
+    /// Show one server
+    Get(McpServer),
+    /// Add or replace a server: by its URL, or by the command to run
+    #[command(override_usage = "\
+        wrapper mcp set SESSION SERVER --url URL [--header 'K: V']… [--auth-command CMD]\n       \
+        wrapper mcp set SESSION SERVER [--env K=V]… -- COMMAND [ARGS…]")]
+    Set(McpSet),
+    /// Take a server away
+    Rm(McpServer),
+    /// Replace a server's credential by the one on standard input
+    Token(McpServer),
+}
+
+#[derive(Debug, Args)]
+pub struct McpList {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct McpServer {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    pub server: ServerName,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct McpSet {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    pub server: ServerName,
+    /// Where the server is
+    #[arg(long)]
+    pub url: Option<String>,
+    /// A header that is sent to it, `K: V`; a value `@env:VAR` or `@file:PATH`
+    /// is read from there
+    #[arg(long, value_name = "K: V", requires = "url")]
+    pub header: Vec<String>,
+    /// A command that prints its credential, split like a shell does
+    #[arg(long, value_name = "CMD", requires = "url")]
+    pub auth_command: Option<String>,
+    /// http, or sse for a server of the old transport
+    #[arg(long, value_name = "T", requires = "url", value_parser = ["http", "sse"])]
+    pub transport: Option<String>,
+    /// A variable of the command, `K=V`; a value as for --header
+    #[arg(long, value_name = "K=V", conflicts_with = "url")]
+    pub env: Vec<String>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+    /// What to run
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        required_unless_present = "url",
+        conflicts_with = "url"
+    )]
+    pub command: Vec<String>,
+}

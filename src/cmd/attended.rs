@@ -1,0 +1,202 @@
+//! The agent runs, among the tasks that serve it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::gear::Gear;
+use super::launch::Launch;
+use super::lives::Lives;
+use super::plan::{self, Wiring};
+use super::registration::{self, Registration};
+use super::{program, unconnected};
+use crate::control;
+use crate::inbox::Inbox;
+use crate::presence::Presence;
+use crate::report::Failure;
+use crate::session::{self, Session};
+use crate::terminal::tty::DevTty;
+use crate::types::agent::{Inject, Route};
+use crate::types::exit::Exit;
+use crate::types::hub::HubState;
+use crate::types::upstream::Live;
+
+/// Between the polite signal to the agent and the next, ruder one.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What tasks and streams may take to end, once the agent is gone.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A launch that is ready to run its agent.
+pub(super) struct Attended<'a> {
+    pub(super) launch: &'a Launch,
+    pub(super) registration: Option<&'a Registration>,
+    pub(super) live: &'a watch::Sender<Live>,
+    pub(super) wiring: &'a Wiring,
+    /// Woken when the hub has forgotten us.
+    pub(super) stale: Arc<Notify>,
+    pub(super) log: &'a Path,
+}
+
+/// The tasks of a session; none is started elsewhere.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Attended<'_> {
+    /// Runs the agent to its end, and the tasks with it.
+    pub(super) async fn run(
+        &self,
+        control: UnixListener,
+        gear: Gear,
+        lives: &mut Lives<'_>,
+    ) -> Result<Exit, Failure> {
+        let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let (session, mailbox) = session::open();
+        let mut tasks = Tasks::default();
+        tasks
+            .stop_on_signals(&session)
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let hub = self.registration.map(|registration| {
+            let state = watch::Sender::new(HubState::Registered);
+            (registration, state)
+        });
+        let desk = control::Desk {
+            context: self.wiring.context.clone(),
+            cwd: self.launch.spec.cwd.clone(),
+            proxy: gear.door.as_ref().map(|door| (door.port, door.key.clone())),
+            live: self.live.subscribe(),
+            catalog: Arc::clone(&gear.catalog),
+            prefixes: self.launch.spec.session_env_prefix.clone(),
+            session: session.clone(),
+            hub: (hub.as_ref())
+                .map(|(registration, state)| (registration.client.url(), state.subscribe())),
+            started_at: SystemTime::now(),
+            is_attached: true,
+            log: self.log.to_owned(),
+        };
+        tasks
+            .set
+            .spawn(control::serve(control, desk, tasks.stop.clone()));
+        if let Some(door) = gear.door {
+            let stop = tasks.stop.clone();
+            tasks.set.spawn(async move {
+                door.proxy.serve(door.listener, stop).await;
+            });
+        }
+        tasks.until_stop(unconnected::watch(
+            session.clone(),
+            Arc::clone(&gear.catalog),
+        ));
+        if let Some((registration, state)) = hub {
+            self.attend_hub(registration, state, session, &gear.catalog, &mut tasks);
+        }
+        let job = lives.first();
+        let hosting = Arc::clone(&gear.hosting);
+        let result = session::supervise(job, tty, mailbox, |why| {
+            hosting.end_sessions();
+            lives.next(why)
+        })
+        .await;
+        tasks.stop.cancel();
+        gear.hosting.end().await;
+        tasks.drain().await;
+        result.map(Exit::Agent).map_err(program::spawn_failure)
+    }
+
+    /// Presence and inbox, and what else a hub asks for.
+    fn attend_hub(
+        &self,
+        registration: &Registration,
+        state: watch::Sender<HubState>,
+        session: Session,
+        catalog: &Arc<crate::catalog::Catalog>,
+        tasks: &mut Tasks,
+    ) {
+        let Launch { setting, spec, .. } = self.launch;
+        let route = spec.inject.as_ref().map(Inject::route);
+        if route == Some(Route::Direct) {
+            let (wiring, live) = (self.wiring.clone(), self.live.subscribe());
+            tasks.until_stop(plan::refresh(
+                spec.clone(),
+                wiring,
+                Arc::clone(catalog),
+                live,
+            ));
+        }
+        if registration.ours && setting.config.hub.autostart {
+            let revived = registration::revive(Arc::clone(setting), state.subscribe());
+            tasks.until_stop(Box::pin(revived));
+        }
+        let presence = Presence {
+            client: registration.client.clone(),
+            base: spec.name.clone(),
+            label: spec.label.clone(),
+            human: registration.human.clone(),
+            live: self.live.clone(),
+            state,
+            nudge: Arc::clone(&self.stale),
+        };
+        tasks.set.spawn(presence.run(tasks.stop.clone()));
+        let inbox = Inbox {
+            client: registration.client.clone(),
+            live: self.live.subscribe(),
+            session,
+            nudge: Arc::clone(&self.stale),
+        };
+        tasks.set.spawn(inbox.run(tasks.stop.clone()));
+    }
+}
+
+impl Tasks {
+    /// Runs `task` until it ends, or the session does.
+    fn until_stop(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.set.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// SIGTERM, SIGHUP and SIGINT to us end the agent, politely at first.
+    fn stop_on_signals(&mut self, session: &Session) -> anyhow::Result<()> {
+        for kind in [
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+        ] {
+            let mut signals = signal(kind).context("cannot watch for signals")?;
+            let session = session.clone();
+            self.until_stop(async move {
+                while signals.recv().await.is_some() {
+                    info!(?kind, "told to end");
+                    session.stop(GRACE).await;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of all, for a while.
+    async fn drain(mut self) {
+        let drained = async {
+            while let Some(ended) = self.set.join_next().await {
+                if let Err(error) = ended {
+                    error!(%error, "a task failed");
+                }
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            warn!("a task did not end");
+        }
+    }
+}

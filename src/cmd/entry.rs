@@ -1,0 +1,88 @@
+//! The entry of a server that `wrapper mcp set` and `--mcp` speak of.
+
+use std::fs;
+
+use anyhow::{Context, anyhow};
+use serde_json::{Map, Value, json};
+
+use crate::cli::McpSet;
+use crate::paths::{self, Env};
+use crate::report::Failure;
+use crate::types::exit::Exit;
+use crate::types::variables;
+
+/// The entry in our own spelling: values are read here, where the user is.
+pub(super) fn of(args: &McpSet, env: &Env) -> Result<Value, Failure> {
+    let entry = match &args.url {
+        Some(url) => remote(args, url, env),
+        None => command(args, env),
+    };
+    entry.map_err(|error| Failure::new(Exit::NotDone, error))
+}
+
+fn remote(args: &McpSet, url: &str, env: &Env) -> anyhow::Result<Value> {
+    let mut headers = Map::new();
+    for header in &args.header {
+        let (name, value) = header
+            .split_once(':')
+            .context("a `--header` is no `K: V`: it has no colon")?;
+        let value = value_of(value.trim(), env)
+            .with_context(|| format!("cannot read `--header '{}: …'`", name.trim()))?;
+        headers.insert(name.trim().to_owned(), value.into());
+    }
+    let kind = args.transport.as_deref().unwrap_or("http");
+    let mut entry = json!({ "type": kind, "url": url, "headers": headers });
+    if let Some(command) = &args.auth_command {
+        let words = shell_words::split(command).context("cannot split `--auth-command`")?;
+        entry["auth"] = json!({ "command": words });
+    }
+    Ok(entry)
+}
+
+fn command(args: &McpSet, env: &Env) -> anyhow::Result<Value> {
+    let mut variables = Map::new();
+    for setting in &args.env {
+        let (name, value) = setting
+            .split_once('=')
+            .context("an `--env` is no `K=V`: it has no `=`")?;
+        let value =
+            value_of(value, env).with_context(|| format!("cannot read `--env {name}=…`"))?;
+        variables.insert(name.to_owned(), value.into());
+    }
+    let [program, rest @ ..] = args.command.as_slice() else {
+        return Err(anyhow!("there is no command"));
+    };
+    let cwd = std::env::current_dir().context("cannot tell the current directory")?;
+    // A path is meant from where the user is, the server runs where the agent is.
+    let program = if program.contains('/') {
+        cwd.join(paths::expand(env, program))
+            .to_string_lossy()
+            .into_owned()
+    } else {
+        program.clone()
+    };
+    Ok(json!({ "type": "stdio", "command": program, "args": rest, "env": variables }))
+}
+
+/// A value as it stands, or where `@env:VAR` or `@file:PATH` says. The session
+/// replaces variables in the first alone, and so the others may have none.
+fn value_of(value: &str, env: &Env) -> anyhow::Result<String> {
+    let read = if let Some(name) = value.strip_prefix("@env:") {
+        let value = paths::var(env, name).with_context(|| format!("`{name}` is not set"))?;
+        let text = value.to_str();
+        text.with_context(|| format!("`{name}` is no text"))?
+            .to_owned()
+    } else if let Some(path) = value.strip_prefix("@file:") {
+        let path = paths::expand(env, path);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        line.strip_suffix('\r').unwrap_or(line).to_owned()
+    } else {
+        return Ok(value.to_owned());
+    };
+    if variables::has_any(&read) {
+        return Err(anyhow!("its value would be taken for a variable"));
+    }
+    Ok(read)
+}

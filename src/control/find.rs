@@ -1,0 +1,145 @@
+//! Finds running sessions: all of them, or the one that a user means.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::protocol::Session;
+use super::roster::roster;
+use super::socket;
+use crate::types::identity::SessionId;
+
+/// How long a session may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A session that answered, and the way to ask it more.
+#[derive(Debug)]
+pub struct Found {
+    pub session: Session,
+    pub client: Client,
+}
+
+/// Why there is not the one session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    #[error("no session `{asked}`")]
+    None { asked: String, running: Vec<String> },
+    #[error("`{asked}` means more than one session: {}", .names.join(", "))]
+    Several { asked: String, names: Vec<String> },
+}
+
+/// The sessions below `root` that answer, the eldest first, `but` one.
+pub async fn sessions(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
+    let mut asked = JoinSet::new();
+    let is_out = |dir: &Path| but.is_some_and(|but| dir.ends_with(but.as_str()));
+    for dir in roster(root).alive.into_iter().filter(|dir| !is_out(dir)) {
+        asked.spawn(async move {
+            let client = Client::new(&dir.join(socket::NAME));
+            match timeout(PATIENCE, client.session()).await {
+                Ok(Ok(session)) => Some(Found { session, client }),
+                // About to begin or to end; or another version.
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, dir = %dir.display(), "a session does not say who it is");
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+    }
+    let mut found: Vec<Found> = asked.join_all().await.into_iter().flatten().collect();
+    found.sort_by(|a, b| {
+        let key = |found: &Found| {
+            (
+                found.session.started_at.clone(),
+                found.session.id.to_string(),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    found
+}
+
+/// The session whose name or id is `asked`, or begins with it as no other's.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub async fn session(root: &Path, asked: &str) -> Result<Found, NotFound> {
+    let mut all = sessions(root, None).await;
+    let words: Vec<(String, String)> = all
+        .iter()
+        .map(|found| (found.session.name.clone(), found.session.id.to_string()))
+        .collect();
+    let index = pick(&words, asked)?;
+    Ok(all.swap_remove(index))
+}
+
+/// Which of these names and ids is meant.
+fn pick(words: &[(String, String)], asked: &str) -> Result<usize, NotFound> {
+    let all = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        let words = words.iter().enumerate();
+        let meant = words.filter(|(_, (name, id))| is(name) || is(id));
+        meant.map(|(index, _)| index).collect()
+    };
+    let exact = all(&|word| word == asked);
+    let meant = if exact.is_empty() && !asked.is_empty() {
+        all(&|word| word.starts_with(asked))
+    } else {
+        exact
+    };
+    match meant.as_slice() {
+        [index] => Ok(*index),
+        [] => Err(NotFound::None {
+            asked: asked.to_owned(),
+            running: words.iter().map(|(name, _)| name.clone()).collect(),
+        }),
+        // Sessions without a hub have their agent's name, and may share it.
+        several => Err(NotFound::Several {
+            asked: asked.to_owned(),
+            names: several
+                .iter()
+                .map(|index| format!("{} ({})", words[*index].0, words[*index].1))
+                .collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_means_one_session() {
+        let words = [
+            ("claude", "0a1"),
+            ("claude-2", "0b2"),
+            ("codex", "c13"),
+            ("codex", "d14"),
+        ];
+        let words = words.map(|(name, id)| (name.to_owned(), id.to_owned()));
+        for (asked, index) in [
+            ("claude", Some(0)),
+            ("claude-", Some(1)),
+            ("claude-2", Some(1)),
+            ("0a1", Some(0)),
+            ("0b", Some(1)),
+            ("d", Some(3)),
+            ("c13", Some(2)),
+            ("0", None),
+            ("codex", None),
+            ("c", None),
+            ("gemini", None),
+            ("", None),
+        ] {
+            assert_eq!(pick(&words, asked).ok(), index, "{asked}");
+        }
+        let said = |asked| pick(&words, asked).expect_err(asked).to_string();
+        assert_eq!(said("gemini"), "no session `gemini`");
+        assert_eq!(
+            said("codex"),
+            "`codex` means more than one session: codex (c13), codex (d14)"
+        );
+    }
+}

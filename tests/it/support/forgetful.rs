@@ -1,0 +1,375 @@
+//! An MCP server with sessions, which can be told to forget them, to restart,
+//! to be another one, to break off, and to listen badly.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::soon;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// Method and header lines.
+    pub(crate) head: String,
+    pub(crate) message: Value,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1);
+        let line = lines.find_map(|line| {
+            let (other, value) = line.split_once(": ")?;
+            other.eq_ignore_ascii_case(name).then_some(value)
+        });
+        line.map(str::trim)
+    }
+}
+
+/// How the server behaves, and what has come.
+pub(crate) struct Ways {
+    /// How a request of an unknown session is refused; None: there are no
+    /// sessions.
+    pub(crate) refusal: Option<(u16, &'static str)>,
+    /// The sessions that are known.
+    pub(crate) known: BTreeSet<String>,
+    /// How many sessions there were; the next id is made of it.
+    pub(crate) opened: usize,
+    pub(crate) version: &'static str,
+    pub(crate) capabilities: Value,
+    pub(crate) tools: Vec<&'static str>,
+    /// `initialize` is refused.
+    pub(crate) is_closed: bool,
+    /// How many requests were refused because of their session.
+    pub(crate) refused: usize,
+    /// `initialize` is not answered before so many were.
+    pub(crate) hello_after: usize,
+    /// Answers to POSTs are streams.
+    pub(crate) streams: bool,
+    /// The status of a GET; 200 is a stream.
+    pub(crate) listen: u16,
+    /// What the answer to the next call is, from its head on, before the
+    /// connection ends.
+    pub(crate) next: Option<String>,
+    pub(crate) seen: Vec<Seen>,
+    /// The open GET streams: bytes to say; none: break off.
+    pub(crate) listeners: Vec<mpsc::UnboundedSender<Option<String>>>,
+}
+
+struct State {
+    ways: Mutex<Ways>,
+    changed: watch::Sender<()>,
+    /// The listener and the connections that are open.
+    open: watch::Sender<usize>,
+}
+
+pub(crate) struct Forgetful {
+    pub(crate) port: u16,
+    state: Arc<State>,
+    stop: Option<watch::Sender<()>>,
+}
+
+impl Forgetful {
+    pub(crate) fn start() -> Self {
+        let ways = Ways {
+            refusal: Some((404, "Session not found")),
+            known: BTreeSet::new(),
+            opened: 0,
+            version: "2025-06-18",
+            capabilities: json!({ "tools": {} }),
+            tools: vec!["chat_send"],
+            is_closed: false,
+            refused: 0,
+            hello_after: 0,
+            streams: false,
+            listen: 405,
+            next: None,
+            seen: Vec::new(),
+            listeners: Vec::new(),
+        };
+        let state = Arc::new(State {
+            ways: Mutex::new(ways),
+            changed: watch::Sender::new(()),
+            open: watch::Sender::new(0),
+        });
+        let mut server = Self {
+            port: 0,
+            state,
+            stop: None,
+        };
+        server.revive();
+        server
+    }
+
+    /// Changes its ways, or looks at them.
+    pub(crate) fn ways<T>(&self, change: impl FnOnce(&mut Ways) -> T) -> T {
+        let out = change(&mut self.state.ways.lock().expect("no panic"));
+        self.state.changed.send_replace(());
+        out
+    }
+
+    /// Forgets every session.
+    pub(crate) fn forget(&self) {
+        self.ways(|ways| ways.known.clear());
+    }
+
+    /// Ends with all connections.
+    pub(crate) async fn die(&mut self) {
+        drop(self.stop.take());
+        let mut open = self.state.open.subscribe();
+        let ended = soon("its end", open.wait_for(|open| *open == 0)).await;
+        drop(ended.expect("counted"));
+        self.ways(|ways| {
+            ways.known.clear();
+            ways.listeners.clear();
+        });
+    }
+
+    /// Listens, at the port that it had.
+    pub(crate) fn revive(&mut self) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("an option");
+        let at = (Ipv4Addr::LOCALHOST, self.port).into();
+        socket.bind(at).expect("the port is free");
+        let listener = socket.listen(1024).expect("it listens");
+        self.port = listener.local_addr().expect("an address").port();
+        let (stop, stopped) = watch::channel(());
+        self.stop = Some(stop);
+        tokio::spawn(accept(listener, Arc::clone(&self.state), stopped));
+    }
+
+    /// Waits until `probe` finds something.
+    pub(crate) async fn wait<T>(&self, what: &str, probe: impl Fn(&mut Ways) -> Option<T>) -> T {
+        let mut changed = self.state.changed.subscribe();
+        soon(what, async {
+            loop {
+                if let Some(found) = probe(&mut self.state.ways.lock().expect("no panic")) {
+                    return found;
+                }
+                changed.changed().await.expect("it runs");
+            }
+        })
+        .await
+    }
+
+    /// Says something on the open GET stream, once there is one.
+    pub(crate) async fn say(&self, text: &str) {
+        let said = |ways: &mut Ways| {
+            let listener = ways.listeners.last()?;
+            listener.send(Some(text.to_owned())).ok()
+        };
+        self.wait("a listener", said).await;
+    }
+
+    /// Breaks the open GET stream off.
+    pub(crate) async fn hang_up(&self) {
+        let cut = |ways: &mut Ways| ways.listeners.pop()?.send(None).ok();
+        self.wait("a listener", cut).await;
+    }
+
+    /// What came with this method of JSON-RPC, or of HTTP.
+    pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
+        self.ways(|ways| ways.seen_of(method))
+    }
+}
+
+impl Ways {
+    pub(crate) fn seen_of(&self, method: &str) -> Vec<Seen> {
+        let is_it =
+            |seen: &&Seen| seen.message["method"] == method || seen.head.starts_with(method);
+        self.seen.iter().filter(is_it).cloned().collect()
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<()>) {
+    let mut tasks = JoinSet::new();
+    state.open.send_modify(|open| *open += 1);
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = listener.accept() => {
+                let (io, _) = accepted.expect("a connection");
+                let state = Arc::clone(&state);
+                // A client that leaves is no failure of ours.
+                tasks.spawn(async move { drop(converse(io, &state).await) });
+            }
+        }
+    }
+    drop(listener);
+    tasks.shutdown().await;
+    state.open.send_modify(|open| *open -= 1);
+}
+
+async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
+    let mut buf = Vec::new();
+    loop {
+        let Some(end) = memchr::memmem::find(&buf, b"\r\n\r\n") else {
+            if io.read_buf(&mut buf).await? == 0 {
+                return Ok(());
+            }
+            continue;
+        };
+        let rest = buf.split_off(end + 4);
+        let head = String::from_utf8(std::mem::replace(&mut buf, rest)).expect("text");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
+        while buf.len() < length {
+            if io.read_buf(&mut buf).await? == 0 {
+                return Ok(());
+            }
+        }
+        let body: Vec<u8> = buf.drain(..length).collect();
+        let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if message["method"] == "initialize" {
+            let mut changed = state.changed.subscribe();
+            while {
+                let ways = state.ways.lock().expect("no panic");
+                ways.refused < ways.hello_after
+            } {
+                changed.changed().await.map_err(io::Error::other)?;
+            }
+        }
+        let answer = {
+            let mut ways = state.ways.lock().expect("no panic");
+            let seen = Seen {
+                head,
+                message,
+                body,
+            };
+            ways.seen.push(seen.clone());
+            answer(&mut ways, &seen)
+        };
+        state.changed.send_replace(());
+        match answer {
+            Answer::Whole(text) => io.write_all(text.as_bytes()).await?,
+            Answer::Cut(text) => return io.write_all(text.as_bytes()).await,
+            Answer::Listen(said) => return listen(io, said).await,
+        }
+    }
+}
+
+enum Answer {
+    Whole(String),
+    Cut(String),
+    Listen(mpsc::UnboundedReceiver<Option<String>>),
+}
+
+fn answer(ways: &mut Ways, seen: &Seen) -> Answer {
+    let message = &seen.message;
+    let (id, method) = (&message["id"], message["method"].as_str().unwrap_or(""));
+    if method == "initialize" {
+        if ways.is_closed {
+            return Answer::Whole(plain(500, "not today"));
+        }
+        let result = json!({
+            "protocolVersion": ways.version,
+            "capabilities": ways.capabilities,
+            "serverInfo": { "name": "forgetful", "version": "1" },
+        });
+        let mut session = String::new();
+        if ways.refusal.is_some() {
+            ways.opened += 1;
+            session = format!("Mcp-Session-Id: s-{}\r\n", ways.opened);
+            ways.known.insert(format!("s-{}", ways.opened));
+        }
+        return Answer::Whole(result_of(ways, id, &result, &session));
+    }
+    let session = seen.header("mcp-session-id").unwrap_or("").to_owned();
+    if let Some((status, text)) = ways.refusal
+        && !ways.known.contains(&session)
+    {
+        ways.refused += 1;
+        return Answer::Whole(plain(status, text));
+    }
+    if seen.head.starts_with("DELETE") {
+        ways.known.remove(&session);
+        return Answer::Whole(plain(200, ""));
+    }
+    if seen.head.starts_with("GET") {
+        if ways.listen != 200 {
+            return Answer::Whole(plain(ways.listen, "no"));
+        }
+        let (say, said) = mpsc::unbounded_channel();
+        ways.listeners.push(say);
+        return Answer::Listen(said);
+    }
+    let session = if session.is_empty() {
+        String::new()
+    } else {
+        format!("Mcp-Session-Id: {session}\r\n")
+    };
+    let result = match method {
+        "tools/call" => {
+            if let Some(cut) = ways.next.take() {
+                return Answer::Cut(cut);
+            }
+            json!({ "content": [{ "type": "text", "text": "done" }], "isError": false })
+        }
+        "tools/list" => {
+            let schema = json!({ "type": "object" });
+            let tools = ways.tools.iter();
+            let tools: Vec<Value> = tools
+                .map(|name| json!({ "name": name, "inputSchema": schema }))
+                .collect();
+            json!({ "tools": tools })
+        }
+        _ if id.is_null() => {
+            return Answer::Whole("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".into());
+        }
+        _ => json!({}),
+    };
+    Answer::Whole(result_of(ways, id, &result, &session))
+}
+
+fn result_of(ways: &Ways, id: &Value, result: &Value, lines: &str) -> String {
+    let message = json!({ "jsonrpc": "2.0", "id": id, "result": result });
+    if ways.streams {
+        let event = format!("event: message\r\ndata: {message}\r\n\r\n");
+        return format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{lines}\
+             Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n0\r\n\r\n",
+            event.len()
+        );
+    }
+    let text = message.to_string();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{lines}Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+fn plain(status: u16, text: &str) -> String {
+    let length = text.len();
+    format!("HTTP/1.1 {status} So\r\nContent-Length: {length}\r\n\r\n{text}")
+}
+
+async fn listen(
+    mut io: TcpStream,
+    mut said: mpsc::UnboundedReceiver<Option<String>>,
+) -> io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    io.write_all(head.as_bytes()).await?;
+    loop {
+        tokio::select! {
+            text = said.recv() => match text.flatten() {
+                Some(text) => {
+                    let chunk = format!("{:x}\r\n{text}\r\n", text.len());
+                    io.write_all(chunk.as_bytes()).await?;
+                }
+                None => return Ok(()),
+            },
+            read = io.read_u8() => return read.map(drop),
+        }
+    }
+}
