@@ -14,7 +14,7 @@ use super::attempt::{Errand, attempt};
 use super::chances::Chances;
 use super::exchange::while_wanted;
 use super::excuse::Failed;
-use super::guests;
+use super::guests::{self, Beside};
 use super::headers;
 use super::legacy;
 use super::listen::Shared;
@@ -60,6 +60,19 @@ pub(super) async fn forward(
             beside = while_wanted(agent, Box::pin(guests::beside(shared, server, request))).await?;
         }
     }
+    carry(shared, agent, server, (door, step), carried, beside).await
+}
+
+/// Forwards what is meant for `server` itself.
+async fn carry(
+    shared: &Arc<Shared>,
+    agent: &mut Peer<TcpStream>,
+    server: &ServerName,
+    (door, step): (Door<'_>, Step),
+    carried: Carried<'_>,
+    beside: Option<Beside>,
+) -> Result<End, Gone> {
+    let request = carried.request;
     let id = headers::value(&request.crossing, ID);
     let known =
         (door == Door::Mcp && step != Step::Hello).then(|| shared.sessions.find(server, id));

@@ -18,7 +18,9 @@
 //!
 //! Three ways lead to a server: `/<server>/mcp` (streamable HTTP), and
 //! `/<server>/sse` with `/<server>/messages/…` (HTTP with SSE, whose endpoints
-//! are announced under a number of ours, see `mailboxes`).
+//! are announced under a number of ours, see `legacy`). The tools of servers that
+//! are new to the agent stand on the hub's entry (`guests`); what is seen of a
+//! server is noted in the `ledger`.
 //!
 //! *Invariant*: a call that an upstream may have executed is never sent twice.
 //!

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::mailboxes::{Letter, Mailbox, State, Waiting, Way};
+use super::mailboxes::{Mailbox, State, Way};
+use super::owed::{Letter, Waiting};
 use crate::proxy::answer;
 use crate::proxy::ask;
 use crate::proxy::chances::Chances;
@@ -26,7 +27,6 @@ use crate::proxy::relay::End;
 use crate::proxy::rpc;
 use crate::proxy::target::{Carried, Door, Target};
 use crate::proxy::upload::Gone;
-use crate::types::identity::Token;
 use crate::types::upstream::Live;
 
 /// The longest answer to a message: what matters comes by the stream.
@@ -42,8 +42,6 @@ const NOTICE: Duration = Duration::from_secs(1);
 pub(super) struct Taken {
     pub(super) answer: Answer,
     pub(super) body: Vec<u8>,
-    /// As whom it was posted, to the hub.
-    pub(super) token: Option<Token>,
 }
 
 /// Posts what the agent has for a stream, and answers it.
@@ -105,14 +103,17 @@ pub(super) async fn post(
         let (live, mut carried) = (shared.live.borrow().clone(), carried(&request, letter));
         let target = aim(shared, &live, mailbox, &mut carried).await;
         let tried = match &target {
-            Ok(target) => deliver(shared, mailbox, generation, &carried, target).await,
+            Ok(target) => {
+                mailbox.sent(letter, target.token.as_ref());
+                deliver(shared, mailbox, generation, &carried, target).await
+            }
             Err(Failed::Closed) => Err(Failed::Closed),
             Err(_) => return target.map(drop).and(Err(Failed::Closed)),
         };
         let mut failed = match tried {
             Ok(taken) if taken.answer.status >= 300 => return Ok(taken),
             Ok(taken) => {
-                if mailbox.taken(letter, generation, taken.token.as_ref()) {
+                if mailbox.taken(letter, generation) {
                     return Ok(taken);
                 }
                 Failed::Lost(Lost::Closed)
@@ -224,11 +225,7 @@ async fn deliver(
     if rest.is_done() && answer.keep_alive {
         shared.pool.put(key, link);
     }
-    Ok(Taken {
-        answer,
-        body,
-        token: target.token.clone(),
-    })
+    Ok(Taken { answer, body })
 }
 
 /// Answers the requests by the agent's stream: `why` they have failed.

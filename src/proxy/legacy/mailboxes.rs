@@ -7,15 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::proxy::rpc::{self, Members};
-use crate::types::evidence::Step;
+use super::owed::{Letter, Owed, Waiting};
 use crate::types::identity::{ServerName, Token};
 use crate::types::upstream::Endpoint;
 
-/// The most requests of one stream that are remembered while they wait for
-/// their answers, and the longest of them that can be posted again.
-const MOST_WAITING: usize = 256;
-const LONGEST: usize = 1024 * 1024;
 /// Words of ours that wait for a slow agent.
 const MOST_TOLD: usize = 64;
 
@@ -37,7 +32,7 @@ pub(in crate::proxy) struct Mailbox {
     pub(super) server: ServerName,
     way: watch::Sender<Way>,
     tell: mpsc::Sender<Vec<u8>>,
-    session: Mutex<Session>,
+    owed: Mutex<Owed>,
 }
 
 /// Where a mailbox leads.
@@ -58,41 +53,6 @@ pub(super) enum State {
     Opening,
     /// The agent's stream has ended.
     Over,
-}
-
-/// What a session consists of, from its messages.
-#[derive(Debug, Default)]
-struct Session {
-    hello: Option<Arc<Letter>>,
-    ready: Option<Arc<Letter>>,
-    /// By id, as it is spelled.
-    waiting: BTreeMap<String, Waiting>,
-}
-
-/// A message as the agent sent it.
-#[derive(Debug)]
-pub(super) struct Letter {
-    /// Header lines.
-    pub(super) crossing: Vec<u8>,
-    pub(super) body: Vec<u8>,
-    /// The ids of its requests.
-    pub(super) ids: Vec<String>,
-}
-
-/// A request without an answer.
-#[derive(Debug, Clone)]
-pub(super) struct Waiting {
-    /// What can be posted again; none if it is long or not alone.
-    pub(super) letter: Option<Arc<Letter>>,
-    pub(super) is_call: bool,
-    pub(super) is_harmless: bool,
-    pub(super) step: Option<Step>,
-    /// The stream that brings the answer: the upstream has taken the request.
-    taken: Option<u64>,
-    /// The token of the hub's that it was sent with.
-    pub(super) token: Option<Token>,
-    /// How often it was answered that the token is stale.
-    pub(super) renewals: u32,
 }
 
 /// An entry that goes with the agent's stream.
@@ -128,7 +88,7 @@ impl Mailboxes {
                 state: State::Open,
             }),
             tell,
-            session: Mutex::default(),
+            owed: Mutex::default(),
         });
         numbered.open.insert(number, Arc::clone(&mailbox));
         Opened {
@@ -221,111 +181,54 @@ impl Mailbox {
 
     /// Notes what the agent posts.
     pub(super) fn note(&self, letter: &Arc<Letter>) {
-        let messages = rpc::messages(&letter.body);
-        let mut session = self.session();
-        for message in &messages {
-            let method = message.last("method").and_then(rpc::text);
-            let method = method.as_deref().unwrap_or_default();
-            match method {
-                "initialize" => session.hello = Some(Arc::clone(letter)),
-                "notifications/initialized" => session.ready = Some(Arc::clone(letter)),
-                _ => {}
-            }
-            if let (Some(id), false) = (message.last("id"), method.is_empty())
-                && session.waiting.len() < MOST_WAITING
-            {
-                let is_short = messages.len() == 1 && letter.body.len() <= LONGEST;
-                let waiting = Waiting {
-                    letter: is_short.then(|| Arc::clone(letter)),
-                    is_call: rpc::is_call(message),
-                    is_harmless: is_short && rpc::is_harmless(&letter.body),
-                    step: rpc::step(message),
-                    taken: None,
-                    token: None,
-                    renewals: 0,
-                };
-                session.waiting.insert(id.to_owned(), waiting);
-            }
-        }
+        self.owed().note(letter);
+    }
+
+    /// `letter` is posted with this token.
+    pub(super) fn sent(&self, letter: &Letter, token: Option<&Token>) {
+        self.owed().sent(letter, token);
     }
 
     /// The upstream has taken the requests of `letter`, on its stream
     /// `generation`. False if that stream was lost before, and nobody has
     /// dealt with them yet.
-    pub(super) fn taken(&self, letter: &Letter, generation: u64, token: Option<&Token>) -> bool {
-        let mut session = self.session();
-        // Whoever loses the stream after this finds them here.
-        let is_lost = self.way.borrow().generation != generation;
-        let mut is_well = true;
-        for id in &letter.ids {
-            if let Some(waiting) = session.waiting.get_mut(id) {
-                waiting.taken = (!is_lost).then_some(generation);
-                waiting.token = token.cloned();
-                is_well = !is_lost;
-            }
-        }
-        is_well
+    pub(super) fn taken(&self, letter: &Letter, generation: u64) -> bool {
+        let mut owed = self.owed();
+        // Whoever loses the stream after this finds them there.
+        let is_there = self.way.borrow().generation == generation;
+        owed.taken(letter, is_there.then_some(generation))
     }
 
     /// The request `id` was answered, or is given up.
     pub(super) fn answered(&self, id: &str) -> Option<Waiting> {
-        self.session().waiting.remove(id)
+        self.owed().answered(id)
     }
 
     /// It is posted again.
-    pub(super) fn again(&self, id: &str, mut waiting: Waiting) {
-        waiting.taken = None;
-        self.session().waiting.insert(id.to_owned(), waiting);
+    pub(super) fn again(&self, id: &str, waiting: Waiting) {
+        self.owed().again(id, waiting);
     }
 
     /// Takes the requests whose answers streams before `generation` were to
     /// bring.
     pub(super) fn orphans(&self, generation: u64) -> Vec<(String, Waiting)> {
-        let mut session = self.session();
-        let all = std::mem::take(&mut session.waiting);
-        let is_orphan = |(_, waiting): &(String, Waiting)| {
-            waiting.taken.is_some_and(|taken| taken < generation)
-        };
-        let (orphans, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_orphan);
-        session.waiting = others.into_iter().collect();
-        orphans
+        self.owed().orphans(generation)
     }
 
-    /// What opens a session: `initialize`, with its id, and
-    /// `notifications/initialized`; none if the agent has no answer to the
-    /// first yet.
+    /// What opens a session, see [`Owed::greeting`].
     pub(super) fn greeting(&self) -> Option<(String, Arc<Letter>, Option<Arc<Letter>>)> {
-        let session = self.session();
-        let hello = session.hello.clone()?;
-        let id = hello.ids.first()?.clone();
-        let is_answered = !session.waiting.contains_key(&id);
-        is_answered.then(|| (id, hello, session.ready.clone()))
+        self.owed().greeting()
     }
 
-    fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Letter {
-    pub(super) fn new(crossing: &[u8], body: Vec<u8>) -> Self {
-        let id = |message: &Members<'_>| {
-            message.last("method")?;
-            message.last("id").map(str::to_owned)
-        };
-        let ids = rpc::messages(&body).iter().filter_map(id).collect();
-        let crossing = crossing.to_vec();
-        Self {
-            crossing,
-            body,
-            ids,
-        }
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::evidence::Step;
 
     fn name(name: &str) -> ServerName {
         name.parse().expect("a name")
@@ -415,7 +318,7 @@ mod tests {
             mailbox.note(letter);
         }
         for letter in [&call, &list, &batch] {
-            assert!(mailbox.taken(letter, 1, None));
+            assert!(mailbox.taken(letter, 1));
         }
         mailbox.lose(1);
         let orphans: Vec<_> = mailbox
@@ -432,6 +335,6 @@ mod tests {
         let expected = expected.map(|(id, call, harmless, kept)| (id.into(), call, harmless, kept));
         assert_eq!(orphans, expected);
         // Taken by a stream that is lost already.
-        assert!(!mailbox.taken(&late, 1, None));
+        assert!(!mailbox.taken(&late, 1));
     }
 }

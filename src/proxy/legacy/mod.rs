@@ -16,6 +16,7 @@
 mod cutter;
 mod letters;
 mod mailboxes;
+mod owed;
 mod reopen;
 mod scan;
 mod source;

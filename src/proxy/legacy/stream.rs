@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::cutter::Piece;
 use super::letters::{post, tell, words};
-use super::mailboxes::{Mailbox, Waiting};
+use super::mailboxes::Mailbox;
+use super::owed::Waiting;
 use super::reopen::{Pace, reopen, replaced};
 use super::source::{self, Source};
 use crate::proxy::answer;
