@@ -186,7 +186,10 @@ impl World {
 
     /// What such a server has told: a value for each connection.
     pub(crate) fn told(&self, server: &str) -> Result<Vec<Value>> {
-        lines(&self.tool_log(server))
+        let mut told = lines(&self.tool_log(server))?;
+        // It tells of notifications as well.
+        told.retain(|told| told["pid"].is_u64());
+        Ok(told)
     }
 
     /// Ends the hub that the launch has started in the background.
