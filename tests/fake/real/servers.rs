@@ -58,6 +58,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     /// Null if there was none.
     pub(crate) message: Value,
+    /// Its session was not known any more.
+    is_refused: bool,
 }
 
 impl Servers {
@@ -92,10 +94,10 @@ impl Servers {
         word(server, &self.state)
     }
 
-    /// The messages of this method that came to `server`.
+    /// The messages of this method that came to `server`, and were answered.
     pub(crate) fn asked(&self, server: &str, method: &str) -> Vec<Asked> {
         let mut asked = self.requests(server);
-        asked.retain(|asked| asked.message["method"] == method);
+        asked.retain(|asked| asked.message["method"] == method && !asked.is_refused);
         asked
     }
 
@@ -169,13 +171,14 @@ async fn answer(
     let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
     let session = session.map(|id| (server.clone(), id.to_owned()));
     let mut known = state.known();
+    let is_known = session.as_ref().map(|one| known.sessions.contains(one));
     known.asked.push(Asked {
         server: server.clone(),
         method: method.clone(),
         headers,
         message: message.clone(),
+        is_refused: is_known == Some(false),
     });
-    let is_known = session.as_ref().map(|one| known.sessions.contains(one));
     match (&method, is_known) {
         (_, Some(false)) => {
             let error = json!({"code": -32600, "message": "Session not found"});

@@ -40,23 +40,29 @@ pub(crate) async fn answer(world: &World, outer: &Outer) -> Result<()> {
     offered_once(world)
 }
 
-/// The model calls a tool of a server that has restarted since, and hears it.
+/// The model calls a tool of a server that has restarted since, and goes on.
 pub(crate) async fn answer_after_a_restart(world: &World, outer: &Outer) -> Result<()> {
     const SERVER: &str = "tracker";
-    let text = world.servers.word(SERVER);
-    let heard = || -> Result<usize> {
+    let count = || -> Result<(usize, usize)> {
         let talk = world.conversation()?;
-        Ok(talk
+        let done = talk
             .iter()
-            .filter(|asked| says(&asked["result"], &text))
-            .count())
+            .filter(|asked| asked["answer"] == "Text(\"done\")");
+        Ok((
+            world.servers.asked(SERVER, "tools/call").len(),
+            done.count(),
+        ))
     };
-    let before = heard()?;
+    let before = count()?;
     world.servers.forget(SERVER);
     outer
         .prompt(&format!("call the tools {SERVER}.word"))
         .await?;
-    until(|| async { Ok((heard()? > before).then_some(())) }).await
+    until(|| async {
+        let now = count()?;
+        Ok((now.0 > before.0 && now.1 > before.1).then_some(()))
+    })
+    .await
 }
 
 /// True if a result has this text, in whatever quotes the agent put it.
