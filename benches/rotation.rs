@@ -25,6 +25,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use wrapper::hub::{self, Client};
+use wrapper::terminal::{Launch, Pty};
+use wrapper::types::exit::AgentExit;
+use wrapper::types::identity::Token;
+use wrapper::types::size::TermSize;
+use wrapper::types::trigger::ChannelName;
 use wrapper::types::upstream::Endpoint;
 
 const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
@@ -32,6 +37,8 @@ const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
 /// The agent's arguments: where it reports to, and for how many seconds.
 const REPORT: &str = "ROTATION_BENCH_REPORT";
 const SECONDS: &str = "ROTATION_BENCH_SECONDS";
+
+const SIZE: TermSize = TermSize { rows: 24, cols: 80 };
 
 const CALL_EVERY: Duration = Duration::from_millis(20);
 const ROTATE_EVERY: Duration = Duration::from_secs(2);
@@ -105,6 +112,34 @@ impl World {
         command
     }
 
+    /// Launches the agent in a terminal of its own, whose output is read and
+    /// thrown away.
+    fn launch(
+        &self,
+        report: &Path,
+        seconds: u64,
+    ) -> Res<impl Future<Output = Res<AgentExit>> + Send + use<>> {
+        let mut command = self.wrapper("rotor");
+        command
+            .env(REPORT, report)
+            .env(SECONDS, seconds.to_string());
+        let launch = Launch {
+            program: WRAPPER.into(),
+            args: command.get_args().map(Into::into).collect(),
+            env: command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name.into(), value?.into())))
+                .collect(),
+            cwd: self.dir.path().to_owned(),
+        };
+        let (pty, mut process) = Pty::spawn(&launch, SIZE)?;
+        Ok(async move {
+            let mut buf = vec![0; 1 << 16];
+            while let Ok(1..) = pty.read(&mut buf).await {}
+            Ok(process.wait().await?)
+        })
+    }
+
     async fn hub(&self) -> Res<Ended> {
         let child = Ended(self.wrapper("serve").spawn()?);
         self.answers().await;
@@ -144,17 +179,14 @@ impl Drop for Ended {
 async fn measure(seconds: u64) -> Res<()> {
     let world = World::new()?;
     let mut hub = world.hub().await?;
-    let report = world.path("report.json");
-    let mut launch = Ended(
-        world
-            .wrapper("rotor")
-            .arg("--headless")
-            .env(REPORT, &report)
-            .env(SECONDS, seconds.to_string())
-            .spawn()?,
-    );
     let client = Client::new(Endpoint::loopback(world.ports[0], "/"));
     let human = hub::human_token(&world.path("hub"))?;
+    // The first message is the one that cannot be asked for.
+    client
+        .send(&human, "hello", &ChannelName::general())
+        .await?;
+    let report = world.path("report.json");
+    let mut launch = tokio::spawn(world.launch(&report, seconds)?);
     let name = "rotor".parse()?;
     let mut rotations = interval(ROTATE_EVERY);
     let mut restarts = interval(RESTART_EVERY);
@@ -163,8 +195,15 @@ async fn measure(seconds: u64) -> Res<()> {
         timer.tick().await;
     }
     let (mut rotated, mut downtimes) = (0, Vec::new());
-    while launch.0.try_wait()?.is_none() {
+    loop {
         tokio::select! {
+            ended = &mut launch => {
+                let exit = ended??;
+                if exit != AgentExit::Code(0) {
+                    return Err(log(&world));
+                }
+                break;
+            }
             _ = rotations.tick() => rotated += usize::from(client.rotate(&human, &name).await.is_ok()),
             _ = restarts.tick() => {
                 let start = Instant::now();
@@ -172,32 +211,37 @@ async fn measure(seconds: u64) -> Res<()> {
                 hub = world.hub().await?;
                 downtimes.push(millis(start.elapsed()));
             }
-            () = sleep(Duration::from_millis(200)) => {}
         }
     }
-    print(&report, rotated, &downtimes, &world)
+    let in_the_chat = in_the_chat(&client, &human).await?;
+    print(&report, rotated, &downtimes, in_the_chat, &world)
 }
 
-/// How many messages are in the chat, and how many of them more than once.
-fn in_the_chat(world: &World) -> Res<(usize, usize)> {
-    let out = world
-        .wrapper("read")
-        .args(["--json", "-n", "100000"])
-        .stdout(Stdio::piped())
-        .output()?;
-    let all: Vec<Value> = serde_json::from_slice(&out.stdout)?;
-    let mut calls: Vec<&str> = all
-        .iter()
-        .filter_map(|one| one["text"].as_str())
-        .filter(|text| text.starts_with("call "))
-        .collect();
+/// How many calls have a message in the chat, and how many of them more than one.
+async fn in_the_chat(client: &Client, human: &Token) -> Res<(usize, usize)> {
+    let (mut calls, mut since) = (Vec::new(), 1);
+    loop {
+        let page = client.messages(human, since, 500, None).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        since = last.id;
+        let texts = page.into_iter().map(|one| one.text);
+        calls.extend(texts.filter(|text| text.starts_with("call ")));
+    }
     let count = calls.len();
     calls.sort_unstable();
     calls.dedup();
     Ok((calls.len(), count - calls.len()))
 }
 
-fn print(report: &Path, rotated: usize, downtimes: &[f64], world: &World) -> Res<()> {
+fn print(
+    report: &Path,
+    rotated: usize,
+    downtimes: &[f64],
+    (sent, twice): (usize, usize),
+    world: &World,
+) -> Res<()> {
     let told = fs::read_to_string(report).map_err(|_| log(world))?;
     let told: Value = serde_json::from_str(&told)?;
     let down = downtimes.iter().copied().fold(0.0, f64::max);
@@ -206,7 +250,6 @@ fn print(report: &Path, rotated: usize, downtimes: &[f64], world: &World) -> Res
         "{rotated} rotations, {} restarts of the hub",
         downtimes.len()
     );
-    let (sent, twice) = in_the_chat(world)?;
     println!(
         "{} calls, {} failed; {sent} messages in the chat, {twice} of them twice",
         told["calls"], told["failed"]

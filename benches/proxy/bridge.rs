@@ -9,6 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use wrapper::terminal::{Launch, Pty};
+use wrapper::types::exit::AgentExit;
+use wrapper::types::size::TermSize;
+
 use super::talk::{Reader, call, post};
 use super::{ROLE, Res, Target, UPSTREAM_PORT, median, say};
 
@@ -29,23 +33,47 @@ pub(super) fn measure(dir: &Path, upstream: u16) -> Res<()> {
     );
     let (file, report) = (dir.join("config.toml"), dir.join("report"));
     fs::write(&file, config)?;
-    let status = Command::new(WRAPPER)
-        .args(["bencher", "--headless", "--offline", "--config"])
-        .arg(&file)
-        .env_clear()
-        .env("HOME", dir)
-        .env("PATH", "/usr/bin:/bin")
-        .env("WRAPPER_STATE_DIR", dir.join("state"))
-        .env(ROLE, "agent")
-        .env(REPORT, &report)
-        .env(UPSTREAM_PORT, upstream.to_string())
-        .current_dir(dir)
-        .stdout(Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Err(format!("the launch ended with {status}").into());
+    let set = |name: &str, value: &Path| (name.into(), value.into());
+    let launch = Launch {
+        program: WRAPPER.into(),
+        args: [
+            "bencher".into(),
+            "--offline".into(),
+            "--config".into(),
+            file.into(),
+        ]
+        .into(),
+        env: [
+            set("HOME", dir),
+            set("PATH", Path::new("/usr/bin:/bin")),
+            set("WRAPPER_STATE_DIR", &dir.join("state")),
+            set(ROLE, Path::new("agent")),
+            set(REPORT, &report),
+            set(UPSTREAM_PORT, Path::new(&upstream.to_string())),
+        ]
+        .into(),
+        cwd: dir.to_owned(),
+    };
+    let exit = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(in_a_terminal(&launch))?;
+    let (exit, shown) = exit;
+    if exit != AgentExit::Code(0) {
+        return Err(format!("the launch ended with {exit:?}:\n{shown}").into());
     }
     Ok(say(&fs::read_to_string(report)?)?)
+}
+
+/// How it ended, and what it showed.
+async fn in_a_terminal(launch: &Launch) -> Res<(AgentExit, String)> {
+    const SIZE: TermSize = TermSize { rows: 24, cols: 80 };
+    let (pty, mut process) = Pty::spawn(launch, SIZE)?;
+    let (mut buf, mut shown) = (vec![0; 1 << 16], String::new());
+    while let Ok(n @ 1..) = pty.read(&mut buf).await {
+        shown += &String::from_utf8_lossy(&buf[..n]);
+    }
+    Ok((process.wait().await?, shown))
 }
 
 /// The agent's part.
@@ -79,7 +107,7 @@ pub(super) fn agent() -> Res<()> {
         }
     };
     ask(
-        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}\n",
     )?;
     let tool = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"chat_send\",\"arguments\":{\"message\":\"hello\"}}}\n";
     let (mut plain, mut bridged, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
