@@ -86,6 +86,8 @@ pub(crate) struct Failing {
     pub(crate) port: u16,
     state: Arc<State>,
     stop: Mutex<CancellationToken>,
+    /// Holds the port, so that nobody else gets it during a restart.
+    spare: Mutex<Option<TcpSocket>>,
     /// Ends what the last restart has started.
     _end: DropGuard,
     end: CancellationToken,
@@ -144,13 +146,16 @@ impl Failing {
         });
         let end = CancellationToken::new();
         let stop = end.child_token();
-        let listener = bound(0).listen(64).expect("it listens");
-        let port = listener.local_addr().expect("an address").port();
+        let socket = bound(0);
+        let port = socket.local_addr().expect("an address").port();
+        let spare = Mutex::new(Some(bound(port)));
+        let listener = socket.listen(64).expect("it listens");
         tokio::spawn(accept(listener, Arc::clone(&state), stop.clone()));
         Self {
             port,
             state,
             stop: Mutex::new(stop),
+            spare,
             _end: end.clone().drop_guard(),
             end,
         }
@@ -190,17 +195,17 @@ impl Failing {
         let next = self.end.child_token();
         let last = std::mem::replace(&mut *self.stop.lock().expect("no panic"), next.clone());
         last.cancel();
-        // Until the old listener has gone, ours would take its connections.
-        let port = super::soon("the port", async {
-            loop {
-                let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await;
-                if refused.is_err() {
-                    return bound(self.port);
-                }
+        // There can be no other spare while the old listener is there.
+        super::soon("the end", async {
+            let at = (Ipv4Addr::LOCALHOST, self.port);
+            while TcpStream::connect(at).await.is_ok() {
                 tokio::task::yield_now().await;
             }
         })
         .await;
+        let spare = Some(bound(self.port));
+        let port = std::mem::replace(&mut *self.spare.lock().expect("no panic"), spare);
+        let port = port.expect("a spare");
         let state = Arc::clone(&self.state);
         tokio::spawn(async move {
             tokio::time::sleep(AWAY).await;
