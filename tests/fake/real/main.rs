@@ -11,6 +11,7 @@
 
 mod chat;
 mod home;
+mod live;
 mod outer;
 mod processes;
 mod record;

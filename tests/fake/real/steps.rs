@@ -14,6 +14,7 @@ use wrapper::types::exit::AgentExit;
 
 use crate::chat;
 use crate::home::Home;
+use crate::live;
 use crate::outer::Outer;
 use crate::tools;
 use crate::trust;
@@ -123,8 +124,23 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
         tools::answer_after_a_restart(world, outer),
     )
     .await?;
+    if DIALOGS.contains(&agent) {
+        change(agent, &name, world, outer).await?;
+    }
     step(agent, "ends with 0 when it is told to", ended(outer)).await?;
     Ok(hub)
+}
+
+/// Its servers and their credentials change, and it hears mentions as before.
+async fn change(agent: &str, name: &str, world: &World, outer: &Outer) -> Result<()> {
+    let moved = live::moved(name, world, outer);
+    step(agent, "has a server at another URL", moved).await?;
+    let renewed = live::renewed(name, world, outer);
+    step(agent, "has a credential renewed", renewed).await?;
+    let added = live::added(name, world, outer);
+    step(agent, "has a server that is new", added).await?;
+    let heard = chat::mention(name, world, "fourth");
+    step(agent, "answers after all that", heard).await
 }
 
 /// How the user starts an agent, with these options of ours.

@@ -43,21 +43,24 @@ pub(crate) async fn answer(world: &World, outer: &Outer) -> Result<()> {
 /// The model calls a tool of a server that has restarted since, and goes on.
 pub(crate) async fn answer_after_a_restart(world: &World, outer: &Outer) -> Result<()> {
     const SERVER: &str = "tracker";
+    world.servers.forget(SERVER);
+    called(world, outer, "tracker.word", SERVER).await
+}
+
+/// The model calls this tool, `server` answers, and the model goes on.
+pub(crate) async fn called(world: &World, outer: &Outer, tool: &str, server: &str) -> Result<()> {
     let count = || -> Result<(usize, usize)> {
         let talk = world.conversation()?;
         let done = talk
             .iter()
             .filter(|asked| asked["answer"] == "Text(\"done\")");
         Ok((
-            world.servers.asked(SERVER, "tools/call").len(),
+            world.servers.asked(server, "tools/call").len(),
             done.count(),
         ))
     };
     let before = count()?;
-    world.servers.forget(SERVER);
-    outer
-        .prompt(&format!("call the tools {SERVER}.word"))
-        .await?;
+    outer.prompt(&format!("call the tools {tool}")).await?;
     until(|| async {
         let now = count()?;
         Ok((now.0 > before.0 && now.1 > before.1).then_some(()))

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Home, Kept, Place, SERVERS};
+use crate::live::FRESH;
 
 pub(super) fn claude(place: &Place) -> Result<Home> {
     let own = json!({
@@ -16,7 +17,8 @@ pub(super) fn claude(place: &Place) -> Result<Home> {
         member: Some("mcpServers"),
         ..place.keep(".claude.json", &format!("{own:#}\n"))?
     };
-    let allowed = SERVERS.map(|(server, _)| format!("mcp__{server}"));
+    let mut allowed = SERVERS.map(|(server, _)| format!("mcp__{server}")).to_vec();
+    allowed.push(format!("mcp__agentchattr__{FRESH}__word"));
     let settings = json!({"permissions": {"allow": allowed}});
     let settings = place.keep(".claude/settings.json", &format!("{settings:#}\n"))?;
     Ok(Home {
@@ -86,16 +88,18 @@ pub(super) fn gemini(place: &Place) -> Result<Home> {
         place.own
     );
     let trusted = json!({place.project.to_string_lossy(): "TRUST_FOLDER"});
-    let allow = |(server, _): (&str, _)| {
+    let allow = |server: &str, tool: &str| {
         format!(
-            "[[rule]]\nmcpName = \"{server}\"\ntoolName = \"*\"\n\
+            "[[rule]]\nmcpName = \"{server}\"\ntoolName = \"{tool}\"\n\
              decision = \"allow\"\npriority = 500\n"
         )
     };
+    let mut policy = SERVERS.map(|(server, _)| allow(server, "*")).concat();
+    policy += &allow("agentchattr", &format!("{FRESH}__word"));
     let kept = vec![
         place.keep(".gemini/settings.json", &settings)?,
         place.keep(".gemini/trustedFolders.json", &trusted.to_string())?,
-        place.keep("policy.toml", &SERVERS.map(allow).concat())?,
+        place.keep("policy.toml", &policy)?,
     ];
     Ok(Home {
         env: vec![
