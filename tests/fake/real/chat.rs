@@ -63,8 +63,16 @@ async fn ask(name: &str, world: &World, word: &str) -> Result<String> {
     Ok(word)
 }
 
+/// Leaves a word in the chat, which agents say when they read it. Wakes nobody.
+pub(crate) async fn leave(world: &World, word: &str) -> Result<String> {
+    let word = format!("{word}-{}", SessionId::random());
+    let text = format!("for whoever reads this: echo:{word}");
+    world.json(&["say", "--json", &text]).await?;
+    Ok(word)
+}
+
 /// Waits until the agent has said the word.
-async fn answered(name: &str, world: &World, word: &str) -> Result<()> {
+pub(crate) async fn answered(name: &str, world: &World, word: &str) -> Result<()> {
     until(|| async {
         let read = world.json(&["read", "--json", "-n", "50"]).await?;
         let all = read

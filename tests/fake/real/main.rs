@@ -10,11 +10,13 @@
 //! directory, in place of all that.
 
 mod chat;
+mod front;
 mod home;
 mod live;
 mod outer;
 mod processes;
 mod record;
+mod refusals;
 mod servers;
 mod steps;
 mod tools;

@@ -16,6 +16,7 @@ use crate::chat;
 use crate::home::Home;
 use crate::live;
 use crate::outer::Outer;
+use crate::refusals;
 use crate::tools;
 use crate::trust;
 use crate::wait::{step, until};
@@ -49,6 +50,9 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
     .await?;
     if agent == "claude" {
         trust::run(agent, &world, &home).await?;
+    }
+    if DIALOGS.contains(&agent) {
+        refusals::run(agent, &world, &home).await?;
     }
     Ok(())
 }

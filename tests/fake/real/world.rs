@@ -102,6 +102,11 @@ impl World {
         ]
     }
 
+    /// The hub's ports for REST and MCP, as everybody knows them.
+    pub(crate) fn doors(&self) -> [u16; 2] {
+        [self.ports[0], self.ports[1]]
+    }
+
     /// Options by which a launch finds this run's hub, or starts it.
     pub(crate) fn options(&self) -> Vec<OsString> {
         let [rest, mcp, sse] = self.ports.map(|port| port.to_string());
@@ -241,7 +246,7 @@ fn lines(path: &Path) -> Result<Vec<Value>> {
 }
 
 /// Ports that were free a moment ago, all different.
-fn free_ports() -> Result<[u16; 3]> {
+pub(crate) fn free_ports() -> Result<[u16; 3]> {
     let bind = || TcpListener::bind(("127.0.0.1", 0));
     let held = [bind()?, bind()?, bind()?];
     let mut ports = [0; 3];
