@@ -89,7 +89,9 @@ impl Gear {
             .any(|server| server.origin == Origin::Hub);
         let parts = Parts {
             own: launch.setting.config.mcp.server_name.clone(),
+            // Where the whole entry is trusted, other tools must not stand on it.
             has_door: has_hub
+                && !inject::trusts_entry(spec)
                 && matches!(route, Some(Route::Proxy | Route::Bridge))
                 && spec.hub_transport() == Transport::Http,
             live: live.clone(),

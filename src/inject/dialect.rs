@@ -126,10 +126,8 @@ pub(super) fn entry(
         } => remote(spec, dialect, url, *transport, headers)?,
         Entry::Command(started) => command(dialect, started)?,
     };
-    let in_settings = matches!(spec.inject, Some(Inject::SettingsFile { .. }));
     match dialect {
-        // As agentchattr does for whatever agent has settings.
-        Dialect::Generic if is_hub && spec.approve_tools && in_settings => {
+        Dialect::Generic if is_hub && trusts_entry(spec) => {
             written.insert("trust".into(), true.into());
         }
         Dialect::Opencode => {
@@ -138,6 +136,15 @@ pub(super) fn entry(
         _ => {}
     }
     Ok(Value::Object(written))
+}
+
+/// True if the agent is told to trust whatever tools stand on the hub's entry,
+/// as agentchattr does it for agents that have settings: there is no better
+/// way that all of them know.
+#[must_use]
+pub fn trusts_entry(spec: &AgentSpec) -> bool {
+    let in_settings = matches!(spec.inject, Some(Inject::SettingsFile { .. }));
+    spec.dialect == Dialect::Generic && spec.approve_tools && in_settings
 }
 
 fn remote(

@@ -24,6 +24,7 @@ mod toml_write;
 mod user_file;
 
 pub use apply::{Applied, undo_journal};
+pub use dialect::trusts_entry;
 pub use native::{Project, reads_project};
 pub use plan::{Format, InjectPlan, PlannedFile, Unable, plan};
 pub use reach::{Link, Proxy};

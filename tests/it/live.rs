@@ -400,6 +400,26 @@ async fn an_agent_that_takes_no_notice_has_to_be_restarted() {
     end(terminal).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_that_nobody_approved_stand_on_no_entry_that_is_trusted_whole() {
+    let new = Upstream::start();
+    let world = World::with_hub();
+    let settings = world.path("home/settings.json");
+    fs::write(&settings, "{}").expect("written");
+    world.configure(&format!(
+        "[agents.fake]\ncommand = {FAKE:?}\nmcp_inject = \"settings_file\"\n\
+         mcp_settings_path = {settings:?}\nenv = {{ FAKE_SETTINGS = {settings:?} }}\n"
+    ));
+    let terminal = launch(&world, &[], 1).await;
+    let text = fs::read_to_string(&settings).expect("settings");
+    assert!(text.contains("\"trust\""), "{text}");
+    let set = ["set", "fake", "issues", "--url", &url(new.port), "--json"];
+    let (outcome, reason) = change(&world, &set);
+    assert_eq!(outcome, "pending-restart", "{reason}");
+    assert!(!tools(&world, "agentchattr").contains(&"issues__chat_send".to_owned()));
+    end(terminal).await;
+}
+
 /// How often an agent was started.
 fn listed_starts(world: &World) -> usize {
     let report = world.report();
