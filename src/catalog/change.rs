@@ -14,6 +14,7 @@ use super::{Catalog, Unknown};
 use crate::proxy::Proxy;
 use crate::servers::spelling::{self, Around, Author};
 use crate::types::credential::{Auth, TokenSource};
+use crate::types::evidence::Step;
 use crate::types::identity::{ServerName, Token};
 use crate::types::secret;
 use crate::types::server::{Command, ContextLevel, Kind, Origin, Server};
@@ -241,6 +242,9 @@ impl Catalog {
         info!(server = %name, ?outcome, reason, "a server was changed");
         let mut entries = self.entries();
         if let Some(next) = next.clone() {
+            if !entries.contains_key(name) {
+                self.parts.ledger.note(name, Step::Configured);
+            }
             entries
                 .entry(name.clone())
                 .or_insert_with(|| super::Entry::at_start(next));

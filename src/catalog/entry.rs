@@ -47,10 +47,15 @@ impl Entry {
         self.current.clone_from(&self.next);
         self.is_told = true;
         self.is_late = false;
-        if let Some((outcome @ Outcome::PendingRestart, reason)) = &mut self.verdict {
-            (*outcome, *reason) = (Outcome::Applied, None);
+        if let Some((Outcome::PendingRestart, reason)) = &mut self.verdict {
+            *reason = Some("the agent has not connected to it yet".to_owned());
         }
         self.current.is_some()
+    }
+
+    /// Its last change waits for the agent's next start.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.verdict, Some((Outcome::PendingRestart, _)))
     }
 
     /// Its tools stand beside the hub's.
@@ -135,9 +140,16 @@ impl Entry {
         } else {
             self.current == self.next
         };
+        let seen = if self.is_proxied() {
+            Step::Initialized
+        } else {
+            Step::Delivered
+        };
         match verdict {
             verdict if !is_settled => (State::PendingRestart, verdict),
-            Some((Outcome::PendingRestart, _)) => (State::Ready, Some((Outcome::Applied, None))),
+            Some((Outcome::PendingRestart, _)) if evidence.step >= seen => {
+                (State::Ready, Some((Outcome::Applied, None)))
+            }
             verdict if self.is_late && evidence.step < Step::Initialized => {
                 (State::Unconnected, verdict)
             }

@@ -67,6 +67,7 @@ impl Catalog {
     #[must_use]
     pub fn new(parts: Parts, servers: &[Server]) -> Self {
         let entries = servers.iter().map(|server| {
+            parts.ledger.note(&server.name, Step::Configured);
             let entry = Entry::at_start(server.clone());
             (server.name.clone(), entry)
         });
@@ -84,9 +85,13 @@ impl Catalog {
     pub fn adopt(&self) -> Vec<Server> {
         let mut entries = self.entries();
         entries.retain(|name, entry| {
+            let is_new = entry.is_pending();
             let stays = entry.adopt();
             if !stays {
                 self.parts.hosting.remove(name);
+            }
+            if !stays || is_new {
+                // What was seen of it was seen of another.
                 self.parts.ledger.forget(name);
             }
             stays
