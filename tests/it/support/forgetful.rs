@@ -75,6 +75,8 @@ pub(crate) struct Forgetful {
     pub(crate) port: u16,
     state: Arc<State>,
     stop: Option<watch::Sender<()>>,
+    /// Holds the port while nobody listens there.
+    spare: Option<TcpSocket>,
 }
 
 impl Forgetful {
@@ -104,6 +106,7 @@ impl Forgetful {
             port: 0,
             state,
             stop: None,
+            spare: None,
         };
         server.revive();
         server
@@ -127,6 +130,7 @@ impl Forgetful {
         let mut open = self.state.open.subscribe();
         let ended = soon("its end", open.wait_for(|open| *open == 0)).await;
         drop(ended.expect("counted"));
+        self.spare = Some(bound(self.port));
         self.ways(|ways| {
             ways.known.clear();
             ways.listeners.clear();
@@ -135,14 +139,13 @@ impl Forgetful {
 
     /// Listens, at the port that it had.
     pub(crate) fn revive(&mut self) {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("an option");
-        let at = (Ipv4Addr::LOCALHOST, self.port).into();
-        socket.bind(at).expect("the port is free");
+        let socket = self.spare.take().unwrap_or_else(|| bound(self.port));
         let listener = socket.listen(1024).expect("it listens");
         self.port = listener.local_addr().expect("an address").port();
         let (stop, stopped) = watch::channel(());
         self.stop = Some(stop);
+        // Before it runs: whoever ends it at once has to wait as well.
+        self.state.open.send_modify(|open| *open += 1);
         tokio::spawn(accept(listener, Arc::clone(&self.state), stopped));
     }
 
@@ -189,9 +192,17 @@ impl Ways {
     }
 }
 
+/// A port that is ours and takes no connection yet.
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option");
+    let at = (Ipv4Addr::LOCALHOST, port).into();
+    socket.bind(at).expect("the port is free");
+    socket
+}
+
 async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<()>) {
     let mut tasks = JoinSet::new();
-    state.open.send_modify(|open| *open += 1);
     loop {
         tokio::select! {
             _ = stopped.changed() => break,
