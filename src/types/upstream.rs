@@ -154,10 +154,11 @@ impl std::str::FromStr for Endpoint {
             scheme,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(port),
-            path: uri
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .to_owned(),
+            path: match uri.path_and_query().map_or("/", |path| path.as_str()) {
+                path if path.starts_with('/') => path.to_owned(),
+                // `http://host?query`
+                path => format!("/{path}"),
+            },
         })
     }
 }
@@ -218,6 +219,8 @@ mod tests {
             ("http://[::1]:9/a?b=c", "::1", 9, "/a?b=c"),
             ("https://localhost", "localhost", 443, "/"),
             ("https://localhost:8443/mcp", "localhost", 8443, "/mcp"),
+            ("http://localhost?b=c", "localhost", 80, "/?b=c"),
+            ("http://localhost:81?", "localhost", 81, "/?"),
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
             assert_eq!(
