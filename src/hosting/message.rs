@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+
+use crate::types::reply;
 
 /// A JSON value, however it is spelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,14 +99,8 @@ impl Ask {
     /// The answer in words: a failed call for the call of a tool, an error for
     /// another request.
     pub(super) fn failure(&self, why: &str) -> Bytes {
-        let (member, value) = if self.method == "tools/call" {
-            let content = json!([{ "type": "text", "text": why }]);
-            ("result", json!({ "content": content, "isError": true }))
-        } else {
-            ("error", json!({ "code": -32000, "message": why }))
-        };
-        let id = &self.id;
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#).into()
+        let is_call = self.method == "tools/call";
+        reply::spelled(&self.id, reply::failure(is_call, why)).into()
     }
 }
 

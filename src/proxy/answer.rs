@@ -2,7 +2,9 @@
 //! read: agents that see a 401, 403 or 404 start looking for an OAuth server
 //! or give their tools up for good. Pure.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::types::reply::{failure, spelled};
 
 use super::rpc::{self, Members};
 
@@ -59,16 +61,6 @@ pub(super) fn failed(id: &str, is_call: bool, why: &str) -> String {
     spelled(id, failure(is_call, why))
 }
 
-/// A failed tool call for a call, an error for another request.
-fn failure(is_call: bool, why: &str) -> (&'static str, Value) {
-    if is_call {
-        let content = json!([{ "type": "text", "text": why }]);
-        ("result", json!({ "content": content, "isError": true }))
-    } else {
-        ("error", json!({ "code": -32000, "message": why }))
-    }
-}
-
 /// The replies to the requests in `body`, each `result` or `error` and its
 /// value, as one JSON text; empty if there is no request among its messages.
 /// None if it has no messages.
@@ -100,11 +92,6 @@ fn reply<'a>(
     let id = message.last("id")?;
     message.last("method")?;
     Some((id, spelled(id, outcome(message))))
-}
-
-/// The id goes back as it is spelled.
-fn spelled(id: &str, (member, value): (&str, Value)) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#)
 }
 
 /// A whole answer, head and body, with these header `lines`.

@@ -176,30 +176,22 @@ mod tests {
 
     #[test]
     fn whatever_comes_the_outcome_is_sound() {
-        let words = [
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
+        let own = [
             "\"method\":\"tools/call\"",
             "\"params\":",
             "\"id\":1",
             "\"name\":\"docs__a\"",
             "\"name\":",
             "\"n\\u0061me\":",
-            "null",
-            " ",
-            "\"é\"",
         ];
-        let mut dice = Dice::new(17);
+        let (mut dice, mut asks) = (Dice::new(17), 0);
         for _ in 0..20_000 {
-            let text: String = (0..dice.below(24))
-                .map(|_| words[dice.below(words.len())])
-                .collect();
-            for body in [text.clone(), call(&text), call(&format!("{{{text}}}"))] {
+            let text = dice.json(&own);
+            let around = format!(r#"{{"name":"docs__a","arguments":[{text}]}}"#);
+            let bodies = [call(&text), call(&format!("{{{text}}}")), call(&around)];
+            for body in bodies.into_iter().chain([text]) {
                 if let Asked::Call(tool, _, new) = asked(body.as_bytes(), known) {
+                    asks += 1;
                     let read = |json: &[u8]| -> serde_json::Value {
                         serde_json::from_slice(json).expect("JSON")
                     };
@@ -210,5 +202,6 @@ mod tests {
                 }
             }
         }
+        assert!(asks > 100, "{asks}");
     }
 }
