@@ -1,12 +1,14 @@
-//! `wrapper bridge`, one call at a time, against the same calls made directly:
-//! this program is the agent of a launch, and starts the bridge as agents do.
+//! `wrapper bridge`, one call at a time, against the same calls made directly
+//! and, where it is on PATH, by way of `supergateway`, the fastest bridge of
+//! npm that we know: this program is the agent of a launch, and starts the
+//! bridges as agents do.
 
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use wrapper::terminal::{Launch, Pty};
@@ -39,13 +41,14 @@ pub(super) fn measure(dir: &Path, upstream: u16) -> Res<()> {
         args: [
             "bencher".into(),
             "--offline".into(),
+            "--no-restart".into(),
             "--config".into(),
             file.into(),
         ]
         .into(),
         env: [
             set("HOME", dir),
-            set("PATH", Path::new("/usr/bin:/bin")),
+            ("PATH".into(), env::var_os("PATH").unwrap_or_default()),
             set("WRAPPER_STATE_DIR", &dir.join("state")),
             set(ROLE, Path::new("agent")),
             set(REPORT, &report),
@@ -76,8 +79,54 @@ async fn in_a_terminal(launch: &Launch) -> Res<(AgentExit, String)> {
     Ok((process.wait().await?, shown))
 }
 
+/// A bridge that was started.
+struct Bridge {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    line: String,
+}
+
+impl Bridge {
+    /// Starts it and opens its MCP session.
+    fn start(command: &mut Command) -> Res<Self> {
+        const HELLO: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut bridge = Self {
+            to: child.stdin.take().ok_or("no pipe")?,
+            from: BufReader::new(child.stdout.take().ok_or("no pipe")?),
+            child,
+            line: String::new(),
+        };
+        bridge.ask(&format!("{HELLO}\n"))?;
+        Ok(bridge)
+    }
+
+    /// Has a call answered.
+    fn ask(&mut self, message: &str) -> Res<()> {
+        self.line.clear();
+        self.to.write_all(message.as_bytes())?;
+        self.from.read_line(&mut self.line)?;
+        if self.line.contains("\"result\"") {
+            Ok(())
+        } else {
+            Err(format!("the bridge answers {:?}", self.line).into())
+        }
+    }
+
+    fn end(mut self) -> Res<()> {
+        drop(self.to);
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
 /// The agent's part.
 pub(super) fn agent() -> Res<()> {
+    const TOOL: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"chat_send\",\"arguments\":{\"message\":\"hello\"}}}\n";
     let direct = Target {
         name: "direct",
         port: env::var(UPSTREAM_PORT)?.parse()?,
@@ -88,53 +137,68 @@ pub(super) fn agent() -> Res<()> {
     let io = TcpStream::connect((Ipv4Addr::LOCALHOST, direct.port))?;
     io.set_nodelay(true)?;
     let mut reader = Reader::new(&io);
-    let mut bridge = Command::new(WRAPPER)
-        .args(["bridge", "up"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut to = bridge.stdin.take().ok_or("no pipe")?;
-    let mut from = BufReader::new(bridge.stdout.take().ok_or("no pipe")?);
-    let mut line = String::new();
-    let mut ask = |message: &str| -> Res<()> {
-        line.clear();
-        to.write_all(message.as_bytes())?;
-        from.read_line(&mut line)?;
-        if line.contains("\"result\"") {
-            Ok(())
-        } else {
-            Err(format!("the bridge answers {line:?}").into())
-        }
+    let mut ours = Bridge::start(Command::new(WRAPPER).args(["bridge", "up"]))?;
+    let url = format!("http://127.0.0.1:{}/mcp", direct.port);
+    let mut gateway = if on_path("supergateway") {
+        let mut command = Command::new("supergateway");
+        command.args(["--streamableHttp", &url, "--logLevel", "none"]);
+        Some(Bridge::start(&mut command)?)
+    } else {
+        None
     };
-    ask(
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}\n",
-    )?;
-    let tool = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"chat_send\",\"arguments\":{\"message\":\"hello\"}}}\n";
-    let (mut plain, mut bridged, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let timed = |call: &mut dyn FnMut() -> Res<()>| -> Res<f64> {
+        let start = Instant::now();
+        call()?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    };
+    let mut rounds: [Vec<f64>; 3] = Default::default();
     for round in 0..=ROUNDS {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut times: [Vec<f64>; 3] = Default::default();
         for _ in 0..CALLS {
-            let start = Instant::now();
-            call(&io, &mut reader, &request)?;
-            theirs.push(start.elapsed().as_secs_f64() * 1e3);
-            let start = Instant::now();
-            ask(tool)?;
-            ours.push(start.elapsed().as_secs_f64() * 1e3);
+            times[0].push(timed(&mut || {
+                Ok(call(&io, &mut reader, &request).map(drop)?)
+            })?);
+            times[1].push(timed(&mut || ours.ask(TOOL))?);
+            if let Some(gateway) = &mut gateway {
+                times[2].push(timed(&mut || gateway.ask(TOOL))?);
+            }
         }
         // The first round opens what stays open.
         if round > 0 {
-            ratios.push(median(&ours) / median(&theirs));
-            plain.push(median(&theirs));
-            bridged.push(median(&ours));
+            for (kept, times) in rounds.iter_mut().zip(&times) {
+                kept.extend((!times.is_empty()).then(|| median(times)));
+            }
         }
     }
-    drop(to);
-    bridge.wait()?;
+    ours.end()?;
+    let [plain, bridged, theirs] = &rounds;
+    let ratio = |of: &[f64]| -> f64 {
+        median(
+            &bridged
+                .iter()
+                .zip(of)
+                .map(|(a, b)| a / b)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let peer = match gateway {
+        Some(gateway) => {
+            gateway.end()?;
+            let (ms, ratio) = (median(theirs), ratio(theirs));
+            format!("; supergateway {ms:.3} ms: x {ratio:.2}")
+        }
+        None => String::new(),
+    };
     let report = format!(
-        "\n`wrapper bridge`, one call at a time: {:.3} ms; direct {:.3} ms; x {:.1}",
-        median(&bridged),
-        median(&plain),
-        median(&ratios)
+        "\n`wrapper bridge`, one call at a time: {:.3} ms; direct {:.3} ms: x {:.1}{peer}",
+        median(bridged),
+        median(plain),
+        ratio(plain)
     );
     Ok(fs::write(env::var(REPORT)?, report)?)
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

@@ -27,7 +27,7 @@ use wrapper::proxy;
 use wrapper::types::agent::Transport;
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, Token};
-use wrapper::types::server::ContextLevel;
+use wrapper::types::server::{ContextLevel, Headers};
 use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream};
 
 use peers::{Started, Starter, cpu_seconds, one_core, pin, start_haproxy, start_nginx, start_self};
@@ -61,20 +61,27 @@ fn serve_proxy() -> Res<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let upstream = Upstream {
-            endpoint: Endpoint::loopback(port, "/mcp"),
-            transport: Transport::Http,
-            credential: Credential::Identity,
-            context: ContextLevel::Full,
-            is_guest: false,
-        };
+        // The hub is told the sender; a server, the session.
+        let [hub, server] = [
+            Credential::Identity,
+            Credential::Headers(Headers::default()),
+        ]
+        .map(|credential| {
+            Arc::new(Upstream {
+                endpoint: Endpoint::loopback(port, "/mcp"),
+                transport: Transport::Http,
+                credential,
+                context: ContextLevel::Full,
+                is_guest: false,
+            })
+        });
         let identity = Identity {
             name: "claude".parse()?,
             token: Token::new("the-hubs-token"),
         };
         let (_keep, live) = watch::channel(Live {
             identity: Some(Arc::new(identity)),
-            upstreams: Arc::new([("up".parse()?, Arc::new(upstream))].into()),
+            upstreams: Arc::new([("hub".parse()?, hub), ("server".parse()?, server)].into()),
         });
         let settings = proxy::Settings {
             key: Token::new(KEY),
@@ -130,21 +137,21 @@ fn measure() -> Res<()> {
     let all_cores = sched_getaffinity(Pid::from_raw(0))?;
     let dir = tempfile::tempdir()?;
     let (upstream, up_port) = start_self("upstream", None)?;
-    let (ours, our_port) = start_self("proxy", Some(up_port))?;
-    let mut targets = vec![
-        Target {
-            name: "direct",
-            port: up_port,
-            path: "/mcp",
-            process: None,
-        },
-        Target {
-            name: "ours",
-            port: our_port,
-            path: "/up/mcp",
-            process: Some(ours),
-        },
-    ];
+    let mut targets = vec![Target {
+        name: "direct",
+        port: up_port,
+        path: "/mcp",
+        process: None,
+    }];
+    for (name, path) in [("ours, hub", "/hub/mcp"), ("ours, server", "/server/mcp")] {
+        let (process, port) = start_self("proxy", Some(up_port))?;
+        targets.push(Target {
+            name,
+            port,
+            path,
+            process: Some(process),
+        });
+    }
     for (name, start) in [
         ("nginx", start_nginx as Starter),
         ("haproxy", start_haproxy),
@@ -159,6 +166,8 @@ fn measure() -> Res<()> {
             Err(error) => say(&format!("{name} is left out: {error}"))?,
         }
     }
+    // First, as memory that was given back hides what is taken.
+    report_idle(&targets)?;
     let mut figures: BTreeMap<&str, Vec<Round>> = BTreeMap::new();
     for round in 0..rounds {
         for i in 0..targets.len() {
@@ -168,7 +177,6 @@ fn measure() -> Res<()> {
         }
     }
     report(&targets, &figures)?;
-    report_idle(&targets)?;
     bridge::measure(dir.path(), up_port)
 }
 
@@ -214,7 +222,7 @@ fn measure_target(target: &Target, upstream: &Started, all_cores: &CpuSet) -> Re
 
 fn report(targets: &[Target], figures: &BTreeMap<&str, Vec<Round>>) -> Res<()> {
     say(
-        "| target | one core us | added us | added / nginx | c16 req/s | / haproxy | p99 ms | slowest ms | refused of 64 | CPU s / 10k | / nginx | 1 MB MB/s | / nginx | POST first ms | next ms | GET first ms |",
+        "\n| target | one core us | added us | added / nginx | c16 req/s | / haproxy | p99 ms | slowest ms | refused of 64 | CPU s / 10k | / nginx | 1 MB MB/s | / nginx | POST first ms | next ms | GET first ms |",
     )?;
     say("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
     for target in targets {
@@ -262,7 +270,7 @@ fn report(targets: &[Target], figures: &BTreeMap<&str, Vec<Round>>) -> Res<()> {
 
 /// What a stream costs on which nothing happens.
 fn report_idle(targets: &[Target]) -> Res<()> {
-    say("\n| target | kB for an idle stream | threads more for 200 |\n|---|---|---|")?;
+    say("| target | kB for an idle stream | threads more for 200 |\n|---|---|---|")?;
     for target in targets {
         if let Some(process) = &target.process {
             let idle = idle::measure(target, process.0.id())?;

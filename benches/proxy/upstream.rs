@@ -32,8 +32,8 @@ const EVENTS_HEAD: &[u8] =
 fn serve_connection(io: &TcpStream) -> io::Result<()> {
     io.set_nodelay(true)?;
     let text = format!("a message of some length {}", "x".repeat(100));
-    let small = answer(&text);
-    let big = answer(&"0123456789abcdef".repeat(65_536));
+    let mut small = answer(&text);
+    let mut big = answer(&"0123456789abcdef".repeat(65_536));
     let mut reader = Reader::new(io);
     loop {
         let head = reader.head()?;
@@ -42,7 +42,10 @@ fn serve_connection(io: &TcpStream) -> io::Result<()> {
         let mut out = io;
         if contains("\"initialize\"") {
             let id = SESSIONS.fetch_add(1, Ordering::Relaxed);
-            let text = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"up","version":"1"}}}"#;
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":{},"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"up","version":"1"}}}}}}"#,
+                str::from_utf8(asked(&body)).unwrap_or("1")
+            );
             let length = text.len();
             write!(
                 out,
@@ -64,15 +67,46 @@ fn serve_connection(io: &TcpStream) -> io::Result<()> {
             }
             out.write_all(b"0\r\n\r\n")?;
         } else {
-            out.write_all(if contains("\"big\"") { &big } else { &small })?;
+            let answer = if contains("\"big\"") {
+                &mut big
+            } else {
+                &mut small
+            };
+            address(answer, asked(&body));
+            out.write_all(answer)?;
         }
     }
 }
 
+/// What stands before a request's or an answer's id.
+const ID: &[u8] = b"\"id\":";
+/// Room for an id, as JSON, in an answer that is ready to be sent.
+const ID_ROOM: usize = 20;
+
 fn answer(text: &str) -> Vec<u8> {
     let body = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{:ID_ROOM$},"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}}}"#,
+        1
     );
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s";
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// The id of a request, a number; `1` if it has none.
+fn asked(body: &[u8]) -> &[u8] {
+    let Some(at) = memchr::memmem::find(body, ID) else {
+        return b"1";
+    };
+    let rest = &body[at + ID.len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    &rest[..digits]
+}
+
+/// Gives an [`answer`] this id.
+fn address(answer: &mut [u8], id: &[u8]) {
+    if let Some(at) = memchr::memmem::find(answer, ID) {
+        let room = &mut answer[at + ID.len()..][..ID_ROOM];
+        room.fill(b' ');
+        room[ID_ROOM - id.len()..].copy_from_slice(id);
+    }
 }
