@@ -10,7 +10,7 @@
 //! | roots | [`cmd`]: one file a verb, the only place where machines meet |
 //! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts, [`bridge`] is a session's server for an agent that speaks stdio |
 //! | doors | [`control`]: what a session can be asked, over the [`catalog`] of its servers |
-//! | machines | [`config`], [`servers`], [`inject`], [`proxy`] on [`credential`] and [`hosting`], [`session`] on [`terminal`], [`hub`] |
+//! | machines | [`config`], [`servers`], [`inject`], [`proxy`] on [`credential`] and [`hosting`], [`session`] on [`terminal`], [`hub`], [`queue`] |
 //! | ground | [`types`]: values and their parsers, pure |
 //! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
 //!
@@ -50,6 +50,8 @@ pub mod paths;
 pub mod presence;
 #[doc(hidden)]
 pub mod proxy;
+#[doc(hidden)]
+pub mod queue;
 #[doc(hidden)]
 pub mod report;
 #[doc(hidden)]

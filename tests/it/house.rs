@@ -27,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("credential", &["paths", "types"]),
     ("hosting", &["paths", "types"]),
     ("hub", &["paths", "types"]),
+    ("queue", &["paths", "types"]),
     ("inject", &["paths", "types"]),
     ("servers", &["paths", "types"]),
     ("terminal", &["types"]),
