@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::sessions::{Mcp, McpList, McpServer, McpSet, Ps, Restart};
+pub use self::sessions::{Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -21,6 +21,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; restart SESSION
+  wrapper send SESSION TEXT, screen       type a prompt; see what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
@@ -66,6 +67,10 @@ pub enum Verb {
     Who(Who),
     /// Show the sessions on this machine
     Ps(Ps),
+    /// Type a prompt into a session, and tell what became of it
+    Send(Send),
+    /// Show what a session's agent shows
+    Screen(Screen),
     /// Restart a session's agent, resuming where it can
     Restart(Restart),
     /// A session's MCP servers, live

@@ -1,9 +1,12 @@
 //! The verbs that ask running sessions.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use crate::types::identity::ServerName;
 use crate::types::options::Options;
+use crate::types::prompt::Wait;
 
 #[derive(Debug, Args)]
 pub struct Ps {
@@ -19,6 +22,39 @@ pub struct Restart {
     /// A session's name or id, or the beginning of either
     pub session: String,
     /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Send {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    /// What to type; `-` reads it from standard input. It becomes one line
+    pub text: String,
+    /// What the agent must have come to before
+    #[arg(long, value_name = "FOR", default_value = "busy")]
+    pub wait: Wait,
+    /// Do not wait until it is typed
+    #[arg(long, conflicts_with = "timeout")]
+    pub no_wait: bool,
+    /// Refuse it if it is not typed by then, 30s or 5m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Print the receipt as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Screen {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    /// Print it as JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -86,6 +86,13 @@ fn wrong_usage_says_what_is_wrong() {
         ("-- serve", "<AGENT>"),
         ("who --label x", "unexpected argument '--label'"),
         ("say", "<TEXT>"),
+        ("send claude", "<TEXT>"),
+        ("send claude x --wait long", "possible values: busy, idle"),
+        ("send claude x --timeout 5", "time unit needed"),
+        (
+            "send claude x --no-wait --timeout 5s",
+            "cannot be used with",
+        ),
     ] {
         let said = parse(line).expect_err(line);
         assert!(said.contains(says), "{line}: {said}");

@@ -21,6 +21,8 @@ mod read;
 mod registration;
 mod restart;
 mod say;
+mod screen;
+mod send;
 mod serve;
 mod setting;
 mod table;
@@ -45,6 +47,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Bridge(args) => bridge::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Restart(args) => restart::run(&args),
+        Verb::Send(args) => send::run(&args),
+        Verb::Screen(args) => screen::run(&args),
         Verb::Mcp(verb) => mcp::run(&verb),
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),

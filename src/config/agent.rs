@@ -68,6 +68,7 @@ pub(super) fn spec(
         session_env_prefix: raw.session_env_prefix,
         pacing: Pacing {
             enter_delay: raw.inject_delay.map_or(pacing.enter_delay, |delay| delay.0),
+            draft_wait: raw.draft_wait.map_or(pacing.draft_wait, |wait| wait.0),
             ..pacing
         },
     })

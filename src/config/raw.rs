@@ -73,6 +73,7 @@ pub(super) struct RawAgent {
     pub(super) session_env_prefix: Vec<String>,
     pub(super) approve_tools: Option<bool>,
     pub(super) inject_delay: Option<Seconds>,
+    pub(super) draft_wait: Option<Span>,
     pub(super) r#type: Option<String>,
     enter_backend: Option<IgnoredAny>,
     base_url: Option<IgnoredAny>,
@@ -218,6 +219,21 @@ impl TryFrom<f64> for Seconds {
         } else {
             Err(format!("{seconds} is no delay of 0 to 60 seconds"))
         }
+    }
+}
+
+/// A duration like `30s` or `5m`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(pub(super) std::time::Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(|error| format!("no duration like `30s` or `5m`: {error}"))
     }
 }
 

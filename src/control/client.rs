@@ -16,7 +16,9 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{Failed, NewToken, Reach, Refusal, Restarted, Session};
+use super::protocol::{
+    Failed, NewToken, Prompt, Reach, Receipt, Refusal, Restarted, Screen, Session,
+};
 use super::socket;
 use crate::catalog::shown::{Listed, Verdict};
 use crate::types::identity::{ServerName, Token};
@@ -124,6 +126,31 @@ impl Client {
     pub async fn restart(&self) -> Result<Restarted, Error> {
         let body = self.ask(Method::POST, "/v1/restart", &(), TRIAL).await?;
         self.read(&body)
+    }
+
+    /// Has a prompt typed, and waits for its end unless it says otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: the session does not take it for a prompt.
+    pub async fn prompt(&self, prompt: &Prompt) -> Result<Receipt, Error> {
+        let patience = match prompt.timeout_ms {
+            _ if prompt.no_wait => PATIENCE,
+            // What is under way is finished.
+            Some(ms) => Duration::from_millis(ms).saturating_add(TRIAL),
+            None => Duration::MAX,
+        };
+        let body = self
+            .ask(Method::POST, "/v1/prompts", prompt, patience)
+            .await?;
+        self.read(&body)
+    }
+
+    /// What the agent's screen shows.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn screen(&self) -> Result<Screen, Error> {
+        self.get("/v1/screen").await
     }
 
     /// How to reach a server of the session.

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod find;
+mod prompts;
 pub mod protocol;
 pub mod roster;
 mod server;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::shown;
-use crate::session::State;
+use crate::session::{State, Word};
 use crate::types::evidence::Step;
 use crate::types::hub::HubState;
 use crate::types::identity::{AgentName, ServerName, SessionId, Token};
+use crate::types::prompt::Wait;
 
 /// `GET /v1/session`, and an element of `wrapper ps --json`: who is there.
 /// Nothing in it is a secret.
@@ -68,6 +69,58 @@ pub struct Restarted {
     pub name: String,
     pub agent_pid: Option<u32>,
     pub restarts: u32,
+}
+
+/// `POST /v1/prompts`, answered with a [`Receipt`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    pub text: String,
+    #[serde(default)]
+    pub wait: Wait,
+    /// What is not typed by then is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// The answer comes at once. Else it comes when the prompt has ended, and
+    /// whoever hangs up before takes the prompt back.
+    #[serde(default)]
+    pub no_wait: bool,
+}
+
+/// What became of a prompt; also `GET /v1/prompts/{id}`, while it is one of the
+/// last 256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Unique in the session.
+    pub id: String,
+    pub session: SessionId,
+    pub outcome: Word,
+    /// Why it waits, was refused, or is not known of.
+    pub reason: Option<String>,
+    /// From the asking to the last paste.
+    pub queued_ms: u64,
+    /// From the paste to Enter.
+    pub typed_ms: Option<u64>,
+    /// From Enter to the agent's reaction.
+    pub submitted_ms: Option<u64>,
+}
+
+/// `GET /v1/screen`: what the agent shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Screen {
+    pub state: State,
+    /// From the top, trailing blanks removed; none while no agent runs.
+    pub rows: Vec<String>,
+    pub cursor: Cursor,
+    /// The rows, down to the last that is not blank.
+    pub text: String,
+}
+
+/// A place on a screen, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    pub row: u16,
+    pub column: u16,
 }
 
 /// `POST /v1/bridge/{server}`: how to reach a server of the session. For

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::find;
+use super::prompts;
 use super::protocol::{Brief, Failed, Hub, Local, Reach, Refusal, Restarted, Session};
 use super::servers;
 use super::socket;
@@ -44,12 +45,16 @@ use crate::types::server::Command;
 use crate::types::text::one_line;
 use crate::types::upstream::{Endpoint, Live};
 
-/// The most connections at a time; more have to wait.
-const MOST_CONNECTIONS: usize = 64;
+/// The most connections at a time, more have to wait: as many as prompts may be
+/// waited for, and some for others.
+const MOST_CONNECTIONS: usize = 256 + 64;
 /// How long a caller may take for the head of a request, and for its body.
 const SLOW: Duration = Duration::from_secs(5);
-/// Bytes of a body.
+/// Bytes of a body, and of one that holds a prompt, however it is escaped.
 const MAX_BODY: usize = 64 * 1024;
+const MAX_PROMPT: usize = 512 * 1024;
+/// The route of prompts.
+const PROMPTS: &str = "/v1/prompts";
 /// How long answers may hold the end of the session.
 const DRAIN: Duration = Duration::from_secs(1);
 /// The grace of an agent that is restarted, and how long another may take to
@@ -147,6 +152,9 @@ fn routes(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/session", get(session))
         .route("/v1/restart", post(restart))
+        .route(PROMPTS, post(prompts::send))
+        .route("/v1/prompts/{id}", get(prompts::receipt))
+        .route("/v1/screen", get(prompts::screen))
         .route("/v1/mcp", get(servers::list))
         .route(
             "/v1/mcp/{server}",
@@ -169,7 +177,11 @@ fn routes(desk: Arc<Desk>) -> Router {
 /// Reads the body before anybody looks at it, as long and as far as it may.
 async fn in_time(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    match timeout(SLOW, axum::body::to_bytes(body, MAX_BODY)).await {
+    let longest = match head.uri.path() {
+        PROMPTS => MAX_PROMPT,
+        _ => MAX_BODY,
+    };
+    match timeout(SLOW, axum::body::to_bytes(body, longest)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
         Ok(Err(_)) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"),

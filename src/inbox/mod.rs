@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::hub::client::{Client, Error, Events};
-use crate::session::{Outcome, Session};
+use crate::session::{Options, Outcome, Session};
 use crate::types::identity::Token;
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Live;
@@ -88,11 +88,14 @@ impl Inbox {
             let upto = upto.unwrap_or_default();
             batch.retain(|trigger| typed.is_none_or(|typed| trigger.id > typed));
             if !batch.is_empty() {
-                let mut typing = std::pin::pin!(self.session.type_prompt(prompt(&batch)));
+                let mut typing = self
+                    .session
+                    .prompt(prompt(&batch), Options::default())
+                    .await;
                 let receipt = loop {
                     tokio::select! {
                         biased;
-                        receipt = &mut typing => break receipt,
+                        receipt = typing.ended() => break receipt,
                         more = stream.next(), if open => match more {
                             Ok(Some(trigger)) => waiting.push(trigger),
                             // What has come is sent again on the next stream.
@@ -100,14 +103,15 @@ impl Inbox {
                         },
                     }
                 };
-                match receipt.outcome {
-                    Outcome::Submitted => info!(upto, "typed a mention"),
-                    Outcome::Unknown(why) => {
-                        warn!(upto, why, "typed a mention, with unknown outcome");
+                let reason = receipt.reason().map(ToString::to_string);
+                match receipt.outcome() {
+                    Some(Outcome::Submitted) => info!(upto, "typed a mention"),
+                    Some(Outcome::Unknown(_)) => {
+                        warn!(upto, reason, "typed a mention, with unknown outcome");
                     }
-                    Outcome::Refused(why) => {
+                    Some(Outcome::Refused(_)) | None => {
                         // Not acknowledged: it waits at the hub.
-                        warn!(upto, why, "a mention was not typed");
+                        warn!(upto, reason, "a mention was not typed");
                         return Ok(());
                     }
                 }

@@ -48,6 +48,9 @@ pub struct Manifest {
     modes: Vec<String>,
     #[serde(default)]
     dialog: Vec<Rule>,
+    /// The keys by which the agent puts an unfinished line aside; it gives it
+    /// back by itself once another one was submitted.
+    stash: Option<String>,
 }
 
 /// How one kind of question is recognised. All that is given must hold.
@@ -130,6 +133,13 @@ impl Manifest {
             text.push(' ');
         }
         Some(text.trim().to_owned())
+    }
+
+    /// The keys by which the agent puts the user's line aside, and gives it back
+    /// by itself; if it can.
+    #[must_use]
+    pub fn stash(&self) -> Option<&[u8]> {
+        self.stash.as_deref().map(str::as_bytes)
     }
 
     fn parse(text: &str) -> Self {

@@ -16,6 +16,8 @@ pub struct Draft {
     backslash: bool,
     /// How often the line was emptied.
     cleared: u64,
+    /// What the agent has put aside: as `chars` and `recalled`.
+    stashed: Option<(usize, bool)>,
     state: State,
 }
 
@@ -62,6 +64,28 @@ impl Draft {
     #[must_use]
     pub fn cleared(&self) -> u64 {
         self.cleared
+    }
+
+    /// The agent has put the line aside.
+    pub fn stash(&mut self) {
+        let line = (std::mem::take(&mut self.chars), self.recalled);
+        self.stashed = Some(line);
+        self.recalled = false;
+    }
+
+    /// The agent has submitted another line, and given back the one that it had
+    /// put aside.
+    pub fn give_back(&mut self) {
+        if let Some((chars, recalled)) = self.stashed.take() {
+            self.chars += chars;
+            self.recalled |= recalled;
+        }
+    }
+
+    /// Nothing stands there after all.
+    pub fn forget(&mut self) {
+        self.chars = 0;
+        self.recalled = false;
     }
 
     /// A lone escape is a key after all.
@@ -288,6 +312,23 @@ mod tests {
         }
         assert!(Draft::default().follow(b"x"));
         assert!(Draft::default().follow(b"\x1b[A"));
+    }
+
+    #[test]
+    fn a_line_that_was_put_aside_comes_back() {
+        let mut draft = Draft::default();
+        draft.follow(b"hal\t");
+        draft.stash();
+        assert!(draft.is_empty());
+        draft.follow(b"x\x7f");
+        draft.give_back();
+        assert!(!draft.is_empty());
+        draft.follow(b"\r");
+        draft.give_back();
+        assert!(draft.is_empty(), "it comes back once");
+        draft.follow(b"x");
+        draft.forget();
+        assert!(draft.is_empty());
     }
 
     #[test]

@@ -6,9 +6,17 @@ const LENGTH: usize = 12;
 /// What agents show in place of a long paste, blanks removed.
 const PLACEHOLDER: &str = "[Pasted";
 
-/// What is looked for: the beginning of a prompt, blanks removed.
+/// From so many characters on a prompt may not fit into an input box, which
+/// then shows its end.
+const LONG: usize = 400;
+
+/// What is looked for, blanks removed: the beginning of a prompt; or its end, if
+/// it is long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needle(String);
+pub struct Needle {
+    head: String,
+    tail: Option<String>,
+}
 
 /// Where it stands on a screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,14 +29,28 @@ pub struct Places {
 impl Needle {
     #[must_use]
     pub fn of(prompt: &str) -> Self {
-        Self(prompt.chars().filter(|c| is_ink(*c)).take(LENGTH).collect())
+        let ink: Vec<char> = prompt.chars().filter(|c| is_ink(*c)).collect();
+        let tail = ink.len().saturating_sub(LENGTH);
+        Self {
+            head: ink.iter().take(LENGTH).collect(),
+            tail: (ink.len() >= LONG).then(|| ink[tail..].iter().collect()),
+        }
+    }
+
+    /// Whatever shows it.
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let tail = self.tail.as_deref();
+        [self.head.as_str(), PLACEHOLDER]
+            .into_iter()
+            .chain(tail)
+            .filter(|word| !word.is_empty())
     }
 
     /// True if output, blanks removed, holds it.
     #[must_use]
     pub fn is_in(&self, printed: &str) -> bool {
         let printed: String = printed.chars().filter(|c| is_ink(*c)).collect();
-        printed.contains(&self.0) || printed.contains(PLACEHOLDER)
+        self.words().any(|word| printed.contains(word))
     }
 
     /// Finds it on a screen, also where it is wrapped inside a frame.
@@ -40,10 +62,9 @@ impl Needle {
             starts.push(text.len());
             text.extend(row.chars().filter(|c| is_ink(*c)));
         }
-        let mut found: Vec<usize> = [self.0.as_str(), PLACEHOLDER]
-            .iter()
-            .filter(|needle| !needle.is_empty())
-            .flat_map(|needle| text.match_indices(*needle))
+        let mut found: Vec<usize> = self
+            .words()
+            .flat_map(|word| text.match_indices(word))
             .map(|(at, _)| starts.partition_point(|start| *start <= at) - 1)
             .collect();
         found.sort_unstable();
@@ -108,6 +129,15 @@ mod tests {
         ] {
             let after = needle.places(&rows(screen));
             assert_eq!(after.is_new_since(before), new, "{screen}");
+        }
+    }
+
+    #[test]
+    fn a_long_prompt_is_known_by_its_end() {
+        let long = format!("begin {} the very end", "word ".repeat(LONG));
+        for (prompt, shown) in [(long.as_str(), true), ("begin the very end", false)] {
+            let places = Needle::of(prompt).places(&rows("word word\n the very end"));
+            assert_eq!(places.lowest().is_some(), shown, "{prompt}");
         }
     }
 

@@ -1,18 +1,21 @@
 //! The session as others hold it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::detect::View;
-use super::typist::Outcome;
+use super::pending::{Book, Pending, Ticket};
+use super::receipt::{Options, PromptId, Receipt};
 
 /// A handle of a running session; clones are handles of the same.
 #[derive(Debug, Clone)]
 pub struct Session {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    busy: watch::Receiver<bool>,
+    book: Book,
 }
 
 /// The session's own end.
@@ -20,15 +23,19 @@ pub struct Session {
 pub struct Mailbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) status: watch::Sender<Status>,
+    pub(super) busy: watch::Sender<bool>,
 }
 
 /// What a session may be asked; each asks for its answer.
 #[derive(Debug)]
 pub(super) enum Command {
     Type {
+        id: PromptId,
         text: String,
-        done: oneshot::Sender<Receipt>,
+        options: Options,
+        ticket: Ticket,
     },
+    Withdraw(PromptId),
     View(oneshot::Sender<View>),
     State(oneshot::Sender<State>),
     Stop {
@@ -76,39 +83,51 @@ pub enum State {
     Unknown,
 }
 
-/// What became of one prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Receipt {
-    #[serde(flatten)]
-    pub outcome: Outcome,
-    /// From the asking to the last paste, or to the end if there was none.
-    pub queued_ms: u64,
-    /// From the paste to Enter.
-    pub typed_ms: Option<u64>,
-    /// From Enter to the reaction.
-    pub submitted_ms: Option<u64>,
-}
-
 /// Makes the two ends of a session.
 #[must_use]
 pub fn open() -> (Session, Mailbox) {
     let (commands, inbox) = mpsc::channel(64);
     let (publish, status) = watch::channel(Status::default());
+    let (tell, busy) = watch::channel(false);
     let mailbox = Mailbox {
         commands: inbox,
         status: publish,
+        busy: tell,
     };
-    (Session { commands, status }, mailbox)
+    let session = Session {
+        commands,
+        status,
+        busy,
+        book: Book::default(),
+    };
+    (session, mailbox)
 }
 
 impl Session {
-    /// Queues a prompt and waits until it was submitted, or not. Prompts are
-    /// typed in the order of the calls. Dropping the future withdraws nothing.
-    pub async fn type_prompt(&self, text: impl Into<String>) -> Receipt {
-        let text = text.into();
-        self.ask(|done| Command::Type { text, done })
-            .await
-            .unwrap_or_else(|| Receipt::refused("the session has ended"))
+    /// Queues a prompt. Prompts are typed in the order of the calls.
+    pub async fn prompt(&self, text: impl Into<String>, options: Options) -> Pending {
+        let (id, ticket, told) = self.book.open(Instant::now());
+        let command = Command::Type {
+            id,
+            text: text.into(),
+            options,
+            ticket,
+        };
+        // A session that has ended drops the ticket, which says so.
+        let _ = self.commands.send(command).await;
+        Pending::new(id, told, self.commands.clone())
+    }
+
+    /// How one of the last prompts stands.
+    #[must_use]
+    pub fn receipt(&self, id: PromptId) -> Option<Receipt> {
+        self.book.find(id)
+    }
+
+    /// Whether the agent works, now and from now on.
+    #[must_use]
+    pub fn busy(&self) -> watch::Receiver<bool> {
+        self.busy.clone()
     }
 
     /// Ends the agent and the session: SIGHUP to the agent's group, SIGTERM
@@ -151,16 +170,5 @@ impl Session {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
-    }
-}
-
-impl Receipt {
-    pub(super) fn refused(reason: &'static str) -> Self {
-        Self {
-            outcome: Outcome::Refused(reason),
-            queued_ms: 0,
-            typed_ms: None,
-            submitted_ms: None,
-        }
     }
 }

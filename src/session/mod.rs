@@ -4,17 +4,21 @@
 //! [`open`] makes the two ends: the [`Session`] that others hold, and the
 //! [`Mailbox`] that [`supervise()`] works through.
 
+mod activity;
 pub mod detect;
 pub mod draft;
 pub mod echo;
 mod ending;
 mod handle;
+mod pending;
+pub mod receipt;
 mod relay;
 pub mod restart;
 mod run;
 mod supervise;
 pub mod typist;
 
-pub use handle::{Life, Mailbox, Receipt, Session, State, Status, open};
+pub use handle::{Life, Mailbox, Session, State, Status, open};
+pub use pending::Pending;
+pub use receipt::{Options, Outcome, PromptId, Reason, Receipt, Stage, Word};
 pub use supervise::{Job, Why, supervise};
-pub use typist::Outcome;

@@ -6,7 +6,6 @@
 use std::future::{Future, pending, ready};
 use std::io;
 use std::ops::Range;
-use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
@@ -35,8 +34,6 @@ pub(super) struct Up<'a, T> {
     block: Vec<u8>,
     /// The part of the block that the terminal has not taken yet.
     waiting: Range<usize>,
-    /// When the agent last wrote.
-    pub(super) moved_at: Instant,
     /// The agent's terminal is closed.
     pub(super) closed: bool,
     /// The user's terminal is gone: output is read and dropped.
@@ -50,7 +47,6 @@ impl<'a, T: Tty> Up<'a, T> {
             tty,
             block: vec![0; BLOCK],
             waiting: 0..0,
-            moved_at: Instant::now(),
             closed: false,
             blind: false,
         }
@@ -86,7 +82,6 @@ impl<'a, T: Tty> Up<'a, T> {
     /// Shows the `n` bytes that were read, at once if the terminal takes them,
     /// and returns them.
     pub(super) async fn show(&mut self, n: usize) -> &[u8] {
-        self.moved_at = Instant::now();
         let chunk = &self.block[..n];
         if !self.blind {
             // An error comes again with the next try.

@@ -3,33 +3,31 @@
 //! *Invariant*: the user's bytes come first. The screen model and the typist
 //! are served after them and never waited for.
 
+mod eyes;
+
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 
-use super::detect::{Manifest, Sight, View};
+use super::detect::Manifest;
 use super::ending::{Ending, sweep};
-use super::handle::{Command, Receipt, State};
+use super::handle::Command;
+use super::pending::Ticket;
+use super::receipt::{Options, PromptId, Receipt};
 use super::relay::{Down, Moved, Up};
-use super::typist::{Act, Scene, Typist};
-use crate::terminal::{Change, Feed, Look, Picture, Process, Pty, Tty};
+use super::typist::Typist;
+use crate::terminal::{Change, Feed, Process, Pty, Tty};
 use crate::types::exit::AgentExit;
+use eyes::Eyes;
 
 /// How long the agent's terminal must be silent after the agent's end, if
 /// somebody else still holds it open; and how much the kernel may have kept.
 const SILENCE: Duration = Duration::from_millis(50);
 const KEPT: usize = 256 * 1024;
-
-/// How long an agent that asks for no pastes counts as starting.
-const START: Duration = Duration::from_secs(10);
-
-/// After so much silence an agent is idle.
-const STILL: Duration = Duration::from_millis(1500);
 
 /// The grace of an agent whose terminal has gone.
 const HANGUP_GRACE: Duration = Duration::from_secs(5);
@@ -37,15 +35,36 @@ const HANGUP_GRACE: Duration = Duration::from_secs(5);
 /// How long the last output of an agent that was stopped may take.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
-/// Whoever asked for a prompt.
-pub(super) type Ticket = oneshot::Sender<Receipt>;
-
 /// What outlives one life of the agent.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) typist: Typist<Ticket>,
     pub(super) manifest: Manifest,
+    pub(super) busy: watch::Sender<bool>,
+}
+
+impl Desk {
+    /// Queues a prompt.
+    pub(super) fn take(&mut self, id: PromptId, prompt: (&str, Options), ticket: Ticket) {
+        if let Some((ticket, receipt)) = self.typist.push(Instant::now(), id, prompt, ticket) {
+            answer(&ticket, receipt);
+        }
+    }
+
+    /// Ends the prompts whose time is over.
+    pub(super) fn expire(&mut self) {
+        while let Some((ticket, receipt)) = self.typist.expire(Instant::now()) {
+            answer(&ticket, receipt);
+        }
+    }
+
+    /// Tells how the others stand.
+    pub(super) fn tell(&mut self) {
+        while let Some((ticket, receipt)) = self.typist.news() {
+            answer(ticket, receipt.clone());
+        }
+    }
 }
 
 /// How a life ended.
@@ -76,14 +95,13 @@ pub(super) async fn run(
     let mut eyes = Eyes::open(tty)?;
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
     let mut ending: Option<Ending> = None;
-    let (born, mut again) = (Instant::now(), None);
+    let mut again = None;
     tty.note_alternate(true);
     desk.typist.agent_started(Instant::now());
     let exit = loop {
         let wake = match &ending {
             Some(ending) => ending.wake(),
-            None if down.is_idle() => eyes.wake(&desk.typist),
-            None => None,
+            None => eyes.wake(desk, down.is_idle()),
         };
         let mut hung_up = false;
         tokio::select! {
@@ -93,20 +111,19 @@ pub(super) async fn run(
                     let keys = desk.typist.user(Instant::now(), down.keys(n));
                     down.send(&keys).await;
                 }
+                Moved::Written if down.is_idle() => desk.typist.written(Instant::now()),
                 Moved::Written => {}
                 // The agent is going; its exit says the rest.
                 Moved::Lost(error) => tracing::debug!(%error, "keys were lost"),
                 Moved::Closed => hung_up = true,
             },
             Some(command) = desk.commands.recv() => match command {
-                Command::Type { text, done } => {
-                    answer(desk.typist.push(Instant::now(), &text, done));
+                Command::Type { id, text, options, ticket } => {
+                    desk.take(id, (&text, options), ticket);
                 }
+                Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 Command::View(reply) => eyes.tell(reply),
-                Command::State(reply) => {
-                    let (lived, still) = (born.elapsed(), up.moved_at.elapsed());
-                    eyes.judge(reply, desk.manifest.clone(), lived, still);
-                }
+                Command::State(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => {
                     again = None;
                     ending = Some(Ending::begin(process, grace));
@@ -122,14 +139,14 @@ pub(super) async fn run(
                 Change::Ended(exit) => break exit,
                 Change::Stopped => suspend(pty, process, tty)?,
             },
-            look = eyes.feed.next(), if eyes.attended => eyes.see(look, &desk.manifest),
+            looked = eyes.next() => eyes.take(looked, desk),
             () = tty.resized() => {
                 eyes.feed.resize(tty.size());
                 pty.resize(tty.size())?;
             }
             () = until(wake) => {}
             moved = up.next() => match moved {
-                Moved::Read(n) => eyes.feed.output(up.show(n).await),
+                Moved::Read(n) => eyes.output(up.show(n).await),
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,
                 Moved::Closed => up.closed = true,
@@ -144,11 +161,18 @@ pub(super) async fn run(
         if let Some(ending) = &mut ending {
             ending.step(process);
         } else {
-            eyes.guide(&mut desk.typist, &mut down).await;
-            eyes.attend(desk.typist.is_busy(), up.moved_at);
+            desk.expire();
+            eyes.guide(desk, &mut down).await;
+            eyes.attend(desk.typist.is_busy());
+            eyes.follow_silence();
+            desk.tell();
         }
     };
-    answer(desk.typist.agent_ended(Instant::now()));
+    if let Some((ticket, receipt)) = desk.typist.agent_ended(Instant::now()) {
+        answer(&ticket, receipt);
+    }
+    desk.tell();
+    eyes::tell(&desk.busy, false);
     let stopped = ending.is_some();
     if stopped {
         // A terminal that takes nothing must not hold up an end that was asked for.
@@ -204,177 +228,13 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
     }
 }
 
-/// What is seen of the agent's screen, for as long as the typist needs it.
-struct Eyes {
-    feed: Feed,
-    attended: bool,
-    seen: Option<Seen>,
-    still_since: Instant,
+/// Tells whoever asked how a prompt stands.
+pub(super) fn answer(ticket: &Ticket, receipt: Receipt) {
+    tracing::debug!(id = %receipt.id, stage = ?receipt.stage, "a prompt has come further");
+    ticket.send_replace(receipt);
 }
 
-/// The last look, judged.
-struct Seen {
-    look: Arc<Look>,
-    view: View,
-    sight: Sight,
-    typed: Option<String>,
-}
-
-impl Eyes {
-    fn open(tty: &impl Tty) -> io::Result<Self> {
-        Ok(Self {
-            feed: Feed::start(tty.size())?,
-            attended: false,
-            seen: None,
-            still_since: Instant::now(),
-        })
-    }
-
-    fn see(&mut self, look: Arc<Look>, manifest: &Manifest) {
-        let view = view(&look.picture);
-        if self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.view.rows != view.rows)
-        {
-            self.still_since = Instant::now();
-        }
-        self.seen = Some(Seen {
-            sight: manifest.judge(&view),
-            typed: manifest.typed(&view),
-            view,
-            look,
-        });
-    }
-
-    /// What is seen, unless it is out of date.
-    fn current(&self) -> Option<&Seen> {
-        self.seen
-            .as_ref()
-            .filter(|seen| self.feed.is_current(&seen.look))
-    }
-
-    /// When the typist is to be guided without news.
-    fn wake(&self, typist: &Typist<Ticket>) -> Option<Instant> {
-        match self.current() {
-            Some(_) => typist.wake(Instant::now(), self.still_since),
-            None => typist.stalls_at(),
-        }
-    }
-
-    /// Lets the typist look, and does what it says.
-    async fn guide<T: Tty>(&mut self, typist: &mut Typist<Ticket>, down: &mut Down<'_, T>) {
-        // Nothing is typed between the bytes of what the agent has yet to take.
-        while down.is_idle() {
-            let now = Instant::now();
-            let act = match self.current() {
-                Some(Seen {
-                    look,
-                    view,
-                    sight,
-                    typed,
-                }) => typist.step(
-                    now,
-                    &Scene {
-                        view,
-                        sight,
-                        typed: typed.as_deref(),
-                        printed: &look.printed,
-                        unsure: look.unsure,
-                        still_since: self.still_since,
-                    },
-                ),
-                None => typist.stall(now),
-            };
-            match act {
-                None => break,
-                Some(Act::Paste(keys)) => {
-                    self.feed.mark();
-                    down.send(&keys).await;
-                }
-                Some(Act::Keys(keys)) => down.send(&keys).await,
-                Some(Act::Report(ticket, receipt)) => answer(Some((ticket, receipt))),
-            }
-        }
-    }
-
-    /// Opens the eyes while prompts wait. Last output counts as last change
-    /// until more is known.
-    fn attend(&mut self, attended: bool, last_output: Instant) {
-        if attended != self.attended {
-            self.attended = attended;
-            self.feed.attend(attended);
-            self.seen = None;
-            self.still_since = last_output;
-        }
-    }
-
-    /// The screen after everything that was shown so far.
-    fn look(&self) -> oneshot::Receiver<Arc<Look>> {
-        let (ask, look) = oneshot::channel();
-        self.feed.ask(ask);
-        look
-    }
-
-    /// Tells what the agent is doing to whoever asked.
-    fn judge(
-        &self,
-        reply: oneshot::Sender<State>,
-        manifest: Manifest,
-        lived: Duration,
-        still: Duration,
-    ) {
-        let look = self.look();
-        tokio::spawn(async move {
-            if let Ok(look) = look.await {
-                let view = view(&look.picture);
-                // Who asked may have gone away.
-                let _ = reply.send(state(&manifest.judge(&view), &view, lived, still));
-            }
-        });
-    }
-
-    /// Tells the screen to whoever asked, when it is up to date.
-    fn tell(&self, reply: oneshot::Sender<View>) {
-        let look = self.look();
-        tokio::spawn(async move {
-            if let Ok(look) = look.await {
-                // Who asked may have gone away.
-                let _ = reply.send(view(&look.picture));
-            }
-        });
-    }
-}
-
-/// What an agent does that shows `view`, lives for so long, and has written
-/// nothing for as long as `still`.
-fn state(sight: &Sight, view: &View, lived: Duration, still: Duration) -> State {
-    match sight {
-        Sight::Dialog(_) => State::Blocked,
-        _ if !view.bracketed_paste && lived < START => State::Starting,
-        // One that works shows it: something turns, or counts.
-        _ if still < STILL => State::Busy,
-        Sight::Draft | Sight::Clear => State::Idle,
-    }
-}
-
-fn view(picture: &Picture) -> View {
-    View {
-        rows: picture.rows.clone(),
-        cursor: picture.cursor,
-        bracketed_paste: picture.bracketed_paste,
-    }
-}
-
-/// Tells whoever asked what became of a prompt; the asker may have gone away.
-pub(super) fn answer(report: Option<(Ticket, Receipt)>) {
-    if let Some((ticket, receipt)) = report {
-        tracing::debug!(outcome = ?receipt.outcome, "a prompt has ended");
-        let _ = ticket.send(receipt);
-    }
-}
-
-async fn until(at: Option<Instant>) {
+pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at.into()).await,
         None => pending().await,

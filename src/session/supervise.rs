@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::detect::Manifest;
 use super::handle::{Command, Life, Mailbox, Status};
 use super::restart::{History, Next, next};
-use super::run::{Desk, End, Ended, answer, run};
+use super::run::{Desk, End, Ended, answer, run, until};
 use super::typist::Typist;
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
@@ -50,11 +50,16 @@ pub async fn supervise(
     mut prepare: impl FnMut(Why) -> Launch,
 ) -> Result<AgentExit, SpawnError> {
     let mut launch = job.launch;
-    let Mailbox { commands, status } = mailbox;
+    let Mailbox {
+        commands,
+        status,
+        busy,
+    } = mailbox;
     let mut desk = Desk {
         commands,
         typist: Typist::new(job.pacing, Instant::now()),
         manifest: job.manifest,
+        busy,
     };
     let mut history = History::default();
     let mut restarts = 0;
@@ -138,9 +143,8 @@ pub async fn supervise(
         }
     };
     tell(Life::Exited, None, restarts);
-    let reason = "the session has ended";
-    for report in desk.typist.close(Instant::now(), reason) {
-        answer(Some(report));
+    for (ticket, receipt) in desk.typist.close(Instant::now()) {
+        answer(&ticket, receipt);
     }
     // An end that nobody reads is no reason to stay.
     let _ = tokio::time::timeout(SHORT, tty.flush()).await;
@@ -154,22 +158,27 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
     tokio::pin!(again);
     let mut keys = [0; 256];
     loop {
+        let due = desk.typist.expires_at();
         tokio::select! {
             () = &mut again => return Some(Why::Died),
+            () = until(due) => {}
             read = tty.read(&mut keys) => return match read {
                 Ok(n) if n > 0 && !keys[..n].contains(&0x03) => Some(Why::Died),
                 _ => None,
             },
             Some(command) = desk.commands.recv() => match command {
-                Command::Type { text, done } => {
-                    answer(desk.typist.push(Instant::now(), &text, done));
+                Command::Type { id, text, options, ticket } => {
+                    desk.take(id, (&text, options), ticket);
                 }
+                Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
                 Command::View(_) | Command::State(_) => {}
                 Command::Stop { .. } => return None,
                 Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
             },
         }
+        desk.expire();
+        desk.tell();
     }
 }
 

@@ -7,21 +7,24 @@
 //!
 //! *Invariant*: Enter is never pressed without the echo, nor with a dialog
 //! open; nothing is typed into a line that the user has begun; once Enter was
-//! pressed a prompt is never typed again; no other key is ever pressed.
+//! pressed a prompt is never typed again, and one that was refused was never
+//! typed; no other key is ever pressed, but for those by which the agent puts
+//! the user's line aside.
 
+mod line;
+mod queue;
 mod scene;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::detect::{Sight, View};
-use super::draft::Draft;
-use super::echo::{Needle, Places};
-use super::handle::Receipt;
+use super::detect::Sight;
+use super::receipt::{Options, Outcome, PromptId, Reason, Receipt};
 use crate::terminal::keys;
 use crate::types::agent::Pacing;
-use crate::types::text::one_line;
-pub use scene::{Act, Outcome, Scene};
+use crate::types::prompt::Wait;
+use line::Line;
+use queue::{Pasted, Prompt, Queue};
+pub use scene::{Act, Scene};
 
 /// How long a reaction to Enter is waited for.
 const REACTION: Duration = Duration::from_secs(3);
@@ -29,27 +32,21 @@ const REACTION: Duration = Duration::from_secs(3);
 /// How long a user who types has to wait for an echo that does not come.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// After this long an escape that nothing follows is a key of its own.
-const LONE_ESCAPE: Duration = Duration::from_millis(50);
-
 /// How late the picture of a busy screen may be.
 const STALL: Duration = Duration::from_millis(500);
 
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// How many prompts may wait.
-const QUEUE: usize = 256;
+/// How long an agent may take to put the user's line aside.
+const STASH: Duration = Duration::from_secs(1);
 
 /// The typist of one session, over all lives of its agent. `T` is whatever
 /// tells the asker.
 #[derive(Debug)]
 pub struct Typist<T> {
     pacing: Pacing,
-    queue: VecDeque<Prompt<T>>,
+    queue: Queue<T>,
     phase: Phase,
-    draft: Draft,
-    last_key: Option<Instant>,
+    line: Line,
+    /// The user's keys that wait.
     held: Vec<u8>,
     /// When this life of the agent began.
     born: Instant,
@@ -60,30 +57,12 @@ pub struct Typist<T> {
 }
 
 #[derive(Debug)]
-struct Prompt<T> {
-    line: String,
-    needle: Needle,
-    asked: Instant,
-    typed: Option<Instant>,
-    entered: Option<Instant>,
-    attempts: u32,
-    not_before: Instant,
-    /// The attempt whose echo may still come.
-    pasted: Option<Pasted>,
-    ticket: T,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Pasted {
-    before: Places,
-    /// [`Draft::cleared`] at that time.
-    cleared: u64,
-}
-
-#[derive(Debug)]
 enum Phase {
     /// Nothing of ours is under way.
     Resting,
+    /// The agent was told to put the user's line aside; waiting for that until
+    /// then.
+    Stashing(Instant),
     /// Pasted; waiting for the echo until then.
     Pasted(Instant),
     /// Echoed; Enter is due then.
@@ -97,39 +76,26 @@ impl<T> Typist<T> {
     #[must_use]
     pub fn new(pacing: Pacing, now: Instant) -> Self {
         Self {
-            pacing,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             phase: Phase::Resting,
-            draft: Draft::default(),
-            last_key: None,
+            line: Line::new(pacing.draft_wait),
             held: Vec::new(),
             born: now,
             proven: false,
             pastes: false,
+            pacing,
         }
     }
 
     /// Queues a prompt. Gives the ticket back with a receipt if it is refused.
-    pub fn push(&mut self, now: Instant, text: &str, ticket: T) -> Option<(T, Receipt)> {
-        let line = one_line(text, keys::MAX_PROMPT);
-        if line.is_empty() {
-            return Some((ticket, Receipt::refused("there is nothing to type")));
-        }
-        if self.queue.len() >= QUEUE {
-            return Some((ticket, Receipt::refused("too many prompts are waiting")));
-        }
-        self.queue.push_back(Prompt {
-            needle: Needle::of(&line),
-            line,
-            asked: now,
-            typed: None,
-            entered: None,
-            attempts: 0,
-            not_before: now,
-            pasted: None,
-            ticket,
-        });
-        None
+    pub fn push(
+        &mut self,
+        now: Instant,
+        id: PromptId,
+        prompt: (&str, Options),
+        ticket: T,
+    ) -> Option<(T, Receipt)> {
+        self.queue.push(now, id, prompt, ticket)
     }
 
     /// True if a prompt waits or is being typed: scenes are wanted.
@@ -138,23 +104,65 @@ impl<T> Typist<T> {
         !self.queue.is_empty()
     }
 
+    /// True if the next prompt waits for an agent that does nothing.
+    #[must_use]
+    pub fn wants_idleness(&self) -> bool {
+        let first = self.queue.front();
+        first.is_some_and(|prompt| prompt.wait == Wait::Idle)
+    }
+
+    /// Takes a prompt back; [`Typist::expire`] tells what became of it.
+    pub fn withdraw(&mut self, now: Instant, id: PromptId) {
+        self.queue.withdraw(now, id);
+    }
+
+    /// Takes out a prompt whose time is over. An attempt that is under way is
+    /// finished first, which takes seconds.
+    pub fn expire(&mut self, now: Instant) -> Option<(T, Receipt)> {
+        self.queue.expire(now, self.under_way())
+    }
+
+    /// When [`Typist::expire`] is due.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.queue.expires_at(self.under_way())
+    }
+
+    /// A prompt that has come further or waits for something else, and how it
+    /// stands; call until there is none.
+    pub fn news(&mut self) -> Option<(&T, &Receipt)> {
+        self.queue.news()
+    }
+
     /// Follows what the user's terminal sent, and gives back what of it goes
     /// to the agent now; the rest is held until a prompt is out of the way.
     pub fn user(&mut self, now: Instant, bytes: &[u8]) -> Vec<u8> {
-        let keys = self.draft.follow(bytes);
-        self.last_key = Some(now);
+        let keys = self.line.follow(now, bytes);
         let holds = match self.phase {
-            Phase::Pasted(_) | Phase::Echoed(_) => keys || !self.held.is_empty(),
+            Phase::Stashing(_) | Phase::Pasted(_) | Phase::Echoed(_) => {
+                keys || !self.held.is_empty()
+            }
             Phase::Resting | Phase::Entered(..) => false,
         };
         if !holds {
             return bytes.to_vec();
         }
-        if let (Phase::Pasted(until), true) = (&mut self.phase, self.held.is_empty()) {
+        if let Phase::Stashing(until) | Phase::Pasted(until) = &mut self.phase
+            && self.held.is_empty()
+        {
             *until = (*until).min(now + PATIENCE);
         }
         self.held.extend_from_slice(bytes);
         Vec::new()
+    }
+
+    /// The agent has taken everything that was typed.
+    pub fn written(&mut self, now: Instant) {
+        if let Phase::Pasted(_) = self.phase
+            && self.held.is_empty()
+        {
+            self.await_echo(now);
+        }
     }
 
     /// A new life of the agent has begun.
@@ -162,7 +170,7 @@ impl<T> Typist<T> {
         self.born = now;
         self.proven = false;
         self.pastes = false;
-        self.draft = Draft::default();
+        self.line.begin_anew();
     }
 
     /// The agent has ended. A prompt whose Enter was pressed is lost track of;
@@ -170,85 +178,103 @@ impl<T> Typist<T> {
     pub fn agent_ended(&mut self, now: Instant) -> Option<(T, Receipt)> {
         self.held.clear();
         if let Phase::Entered(..) = std::mem::replace(&mut self.phase, Phase::Resting) {
-            return self.report(now, Outcome::Unknown("the agent ended before it reacted"));
+            return self.queue.finish(now, Outcome::Unknown(Reason::Died));
         }
         if let Some(prompt) = self.queue.front_mut() {
-            prompt.pasted = None;
-            prompt.attempts = 0;
-            prompt.not_before = now;
+            prompt.starts_again(now);
         }
         None
     }
 
-    /// Refuses everything that waits.
-    pub fn close(&mut self, now: Instant, reason: &'static str) -> Vec<(T, Receipt)> {
-        std::iter::from_fn(|| self.report(now, Outcome::Refused(reason))).collect()
+    /// There will be no agent any more: refuses everything that waits.
+    pub fn close(&mut self, now: Instant) -> Vec<(T, Receipt)> {
+        let refused = || Outcome::Refused(Reason::AgentExited);
+        std::iter::from_fn(|| self.queue.finish(now, refused())).collect()
     }
 
     /// When after `now` [`Typist::step`] may have something to do without news.
     #[must_use]
     pub fn wake(&self, now: Instant, still_since: Instant) -> Option<Instant> {
         let prompt = self.queue.front()?;
-        let due = match self.phase {
-            Phase::Pasted(at) | Phase::Echoed(at) | Phase::Entered(at, _) => return Some(at),
-            Phase::Resting => prompt.not_before,
-        };
+        if let Some(until) = self.phase.until() {
+            return Some(until);
+        }
         let settled = still_since + self.pacing.settle;
         let patient = self.born + self.long_settle();
-        let escape = self.last_key.map(|key| key + LONE_ESCAPE);
-        [Some(due), Some(settled), Some(patient), escape]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at > now)
-            .min()
+        [
+            Some(prompt.not_before),
+            Some(settled),
+            Some(patient),
+            self.line.escape_ends(),
+            self.line.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > now)
+        .min()
     }
 
     /// What to do without a scene: nothing, unless it fails to come for so long
     /// after a step was due that the user's keys can wait no longer.
     pub fn stall(&mut self, now: Instant) -> Option<Act<T>> {
+        if self.stalls_at().is_none_or(|at| now < at) {
+            return None;
+        }
         match self.phase {
-            Phase::Pasted(at) | Phase::Echoed(at) if now >= at + STALL => self.give_up(now),
-            Phase::Entered(at, _) if now >= at + STALL => {
-                self.conclude(now, Outcome::Unknown("the screen could not be followed"))
-            }
-            _ => None,
+            Phase::Resting => None,
+            Phase::Stashing(_) => self.release(),
+            Phase::Pasted(_) | Phase::Echoed(_) => self.give_up(now, Reason::Unshown),
+            Phase::Entered(..) => self.conclude(now, Outcome::Unknown(Reason::Unseen)),
         }
     }
 
     /// When [`Typist::stall`] is due.
     #[must_use]
     pub fn stalls_at(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Pasted(at) | Phase::Echoed(at) | Phase::Entered(at, _) => Some(at + STALL),
-            Phase::Resting => None,
-        }
+        self.phase.until().map(|until| until + STALL)
     }
 
     /// Looks, and says what to do, if anything.
     pub fn step(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
         self.pastes |= scene.view.bracketed_paste;
-        self.queue.front()?;
-        match self.phase {
+        let prompt = self.queue.front()?;
+        match &self.phase {
             Phase::Resting => self.begin(now, scene),
-            Phase::Pasted(until) => {
-                if self.is_echoed(scene) && !is_dialog(scene) {
-                    self.proven = true;
-                    self.phase = Phase::Echoed(now + self.pacing.enter_delay);
+            Phase::Stashing(_) if scene.is_empty() => {
+                self.line.stash();
+                self.paste(now, scene)
+            }
+            Phase::Stashing(until) => {
+                if now < *until && scene.dialog().is_none() {
                     return None;
                 }
-                (now >= until || is_dialog(scene)).then(|| self.give_up(now))?
+                self.line.keep();
+                self.release()
+            }
+            Phase::Pasted(until) => {
+                if let Some(dialog) = scene.dialog() {
+                    return self.give_up(now, dialog);
+                }
+                if prompt.is_echoed(scene) {
+                    self.proven = true;
+                    return self.await_enter(now);
+                }
+                (now >= *until).then(|| self.give_up(now, Reason::Unshown))?
             }
             Phase::Echoed(due) => {
-                if is_dialog(scene) || !self.is_on_screen(scene) {
-                    return self.give_up(now);
+                if let Some(dialog) = scene.dialog() {
+                    return self.give_up(now, dialog);
                 }
-                (now >= due).then(|| self.enter(now, scene))
+                if !prompt.is_on_screen(scene) {
+                    return self.give_up(now, Reason::Unshown);
+                }
+                (now >= *due).then(|| self.enter(now, scene))?
             }
-            Phase::Entered(until, ref seen) => {
-                if from_echo(self.places(scene), scene.view) != *seen {
+            Phase::Entered(until, seen) => {
+                if scene.echo_and_below(&prompt.needle) != *seen {
                     self.conclude(now, Outcome::Submitted)
-                } else if now >= until {
-                    self.conclude(now, Outcome::Unknown("no reaction to Enter"))
+                } else if now >= *until {
+                    self.conclude(now, Outcome::Unknown(Reason::NoReaction))
                 } else {
                     None
                 }
@@ -258,42 +284,39 @@ impl<T> Typist<T> {
 
     /// Pastes the first prompt if nothing speaks against it.
     fn begin(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
-        if self.last_key.is_some_and(|key| now >= key + LONE_ESCAPE) {
-            self.draft.end_escape();
-        }
         let prompt = self.queue.front()?;
-        let occupied = is_dialog(scene) || !self.draft.is_empty() || self.draft.is_split();
-        if now < prompt.not_before || occupied {
+        if now < prompt.not_before || prompt.deadline.is_some_and(|at| now >= at) {
             return None;
+        }
+        if let Some(dialog) = scene.dialog() {
+            return self.waits(dialog);
+        }
+        if scene.typed.is_some() && scene.is_empty() && self.line.is_due(now) {
+            self.line.forget();
+        }
+        if self.line.is_begun(now) {
+            return self.spare_line(now, scene);
         }
         if let Some(pasted) = prompt.pasted
-            && self.is_echoed(scene)
+            && prompt.is_echoed(scene)
         {
             // The echo of an earlier attempt: pasting again would double it.
-            if pasted.cleared != self.draft.cleared() {
-                let why = "the echo came late, and the user's Enter may have submitted it";
-                return self.conclude(now, Outcome::Unknown(why));
+            if pasted.cleared != self.line.cleared() {
+                return self.conclude(now, Outcome::Unknown(Reason::LateEcho));
             }
-            self.phase = Phase::Echoed(now + self.pacing.enter_delay);
-            return None;
+            return self.await_enter(now);
         }
-        if *scene.sight == Sight::Draft || !self.is_ready(now, scene) {
-            return None;
+        if *scene.sight == Sight::Draft {
+            return self.spare_line(now, scene);
         }
-        let places = self.places(scene);
-        let cleared = self.draft.cleared();
-        let prompt = self.queue.front_mut()?;
-        prompt.typed = Some(now);
-        prompt.attempts += 1;
-        prompt.pasted = Some(Pasted {
-            before: places,
-            cleared,
-        });
-        self.phase = Phase::Pasted(now + self.pacing.echo_timeout);
-        Some(Act::Paste(keys::prompt(
-            &prompt.line,
-            scene.view.bracketed_paste,
-        )))
+        self.line.is_out_of_the_way();
+        if !self.is_ready(now, scene) {
+            return self.waits(Reason::Starting);
+        }
+        if !self.is_idle_enough(scene) {
+            return self.waits(Reason::Busy);
+        }
+        self.paste(now, scene)
     }
 
     /// True if what is typed now will arrive: an agent that is still starting
@@ -314,80 +337,105 @@ impl<T> Typist<T> {
         self.pacing.settle * 5
     }
 
-    fn enter(&mut self, now: Instant, scene: &Scene) -> Act<T> {
-        let seen = from_echo(self.places(scene), scene.view);
-        self.phase = Phase::Entered(now + REACTION, seen);
-        if let Some(prompt) = self.queue.front_mut() {
-            prompt.entered = Some(now);
-        }
-        let mut keys = keys::ENTER.to_vec();
-        keys.append(&mut self.held);
-        Act::Keys(keys)
+    fn is_idle_enough(&self, scene: &Scene) -> bool {
+        !(self.wants_idleness() && scene.works)
     }
 
-    /// Ends an attempt without Enter: the user's keys go on, the prompt waits.
-    fn give_up(&mut self, now: Instant) -> Option<Act<T>> {
-        self.phase = Phase::Resting;
+    /// The user's line is waited for; for long enough, the agent is made to put
+    /// it aside. What may be our own is not: it would come back as the user's.
+    fn spare_line(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
+        self.line.holds_up(now);
+        self.waits(Reason::Draft);
+        let is_ours = self.queue.front()?.pasted.is_some();
+        if is_ours || *scene.sight != Sight::Draft || !self.is_idle_enough(scene) {
+            return None;
+        }
+        let keys = scene.stash.filter(|_| self.line.is_due(now))?;
+        self.phase = Phase::Stashing(now + STASH);
+        Some(Act::Keys(keys.to_vec()))
+    }
+
+    fn paste(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
+        let cleared = self.line.cleared();
         let prompt = self.queue.front_mut()?;
-        let pause = Duration::from_secs(1) * 2u32.pow(prompt.attempts.clamp(1, 6) - 1);
-        prompt.not_before = now + pause.min(LONGEST_PAUSE);
-        tracing::debug!(attempt = prompt.attempts, ?pause, "a prompt was not echoed");
+        let before = scene.places(&prompt.needle);
+        prompt.paste(now, Pasted { before, cleared });
+        let keys = keys::prompt(&prompt.line, scene.view.bracketed_paste);
+        self.await_echo(now);
+        Some(Act::Paste(keys))
+    }
+
+    /// The prompt is written: the agent is to show it.
+    fn await_echo(&mut self, now: Instant) {
+        let reading = self.reading();
+        self.phase = Phase::Pasted(now + self.pacing.echo_timeout + reading);
+    }
+
+    /// The prompt is shown: Enter follows when it was read.
+    fn await_enter(&mut self, now: Instant) -> Option<Act<T>> {
+        let reading = self.reading();
+        self.phase = Phase::Echoed(now + self.pacing.enter_delay + reading);
+        self.queue.front_mut()?.is_shown();
+        None
+    }
+
+    fn reading(&self) -> Duration {
+        self.queue.front().map_or(Duration::ZERO, Prompt::reading)
+    }
+
+    fn enter(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
+        let prompt = self.queue.front_mut()?;
+        prompt.enter(now);
+        self.phase = Phase::Entered(now + REACTION, scene.echo_and_below(&prompt.needle));
+        let mut keys = keys::ENTER.to_vec();
+        keys.append(&mut self.held);
+        Some(Act::Keys(keys))
+    }
+
+    fn waits(&mut self, reason: Reason) -> Option<Act<T>> {
+        self.queue.front_mut()?.waits(reason);
+        None
+    }
+
+    /// Ends an attempt without Enter: the prompt waits.
+    fn give_up(&mut self, now: Instant, reason: Reason) -> Option<Act<T>> {
+        if let Some(prompt) = self.queue.front_mut() {
+            prompt.waits(reason);
+            prompt.pause(now);
+        }
+        self.release()
+    }
+
+    /// Nothing is under way any more: the user's keys go on.
+    fn release(&mut self) -> Option<Act<T>> {
+        self.phase = Phase::Resting;
         (!self.held.is_empty()).then(|| Act::Keys(std::mem::take(&mut self.held)))
     }
 
+    /// Ends a prompt that was submitted, or may have been.
     fn conclude(&mut self, now: Instant, outcome: Outcome) -> Option<Act<T>> {
         self.phase = Phase::Resting;
-        self.report(now, outcome)
-            .map(|(ticket, receipt)| Act::Report(ticket, receipt))
+        self.line.give_back();
+        let (ticket, receipt) = self.queue.finish(now, outcome)?;
+        Some(Act::Report(ticket, receipt))
     }
 
-    fn report(&mut self, now: Instant, outcome: Outcome) -> Option<(T, Receipt)> {
-        let prompt = self.queue.pop_front()?;
-        let between = |from: Instant, to: Option<Instant>| {
-            let span = to.unwrap_or(now).saturating_duration_since(from);
-            u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-        };
-        let receipt = Receipt {
-            outcome,
-            queued_ms: between(prompt.asked, prompt.typed),
-            typed_ms: prompt.typed.map(|typed| between(typed, prompt.entered)),
-            submitted_ms: prompt.entered.map(|entered| between(entered, None)),
-        };
-        Some((prompt.ticket, receipt))
-    }
-
-    fn places(&self, scene: &Scene) -> Places {
-        self.queue.front().map_or_else(Places::default, |prompt| {
-            prompt.needle.places(&scene.view.rows)
-        })
-    }
-
-    /// In the input line, where one is seen: what stands above it is history,
-    /// and moves when a dialog closes.
-    fn is_on_screen(&self, scene: &Scene) -> bool {
-        self.queue
-            .front()
-            .is_some_and(|prompt| match (scene.typed, prompt.pasted) {
-                (_, None) => false,
-                (Some(typed), _) => prompt.needle.is_in(typed),
-                (None, Some(pasted)) => self.places(scene).is_new_since(pasted.before),
-            })
-    }
-
-    fn is_echoed(&self, scene: &Scene) -> bool {
-        let printed = |prompt: &Prompt<T>| prompt.needle.is_in(scene.printed);
-        self.queue.front().is_some_and(printed) && self.is_on_screen(scene)
+    /// How many prompts are under way: 0 or 1.
+    fn under_way(&self) -> usize {
+        self.phase.until().into_iter().count()
     }
 }
 
-fn is_dialog(scene: &Scene) -> bool {
-    matches!(scene.sight, Sight::Dialog(_))
-}
-
-/// The rows from the echo on and the cursor's: what Enter must change.
-fn from_echo(places: Places, view: &View) -> (Vec<String>, u16) {
-    let from = places.lowest().unwrap_or(0).min(view.rows.len());
-    (view.rows[from..].to_vec(), view.cursor.0)
+impl Phase {
+    /// When it ends by itself.
+    fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Resting => None,
+            Self::Stashing(at) | Self::Pasted(at) | Self::Echoed(at) | Self::Entered(at, _) => {
+                Some(*at)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

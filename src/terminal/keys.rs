@@ -2,8 +2,8 @@
 
 use crate::types::text::one_line;
 
-/// The longest prompt that is typed, in characters: agents lose long ones.
-pub const MAX_PROMPT: usize = 2000;
+/// The longest prompt that is typed, in characters.
+pub const MAX_PROMPT: usize = 32 * 1024;
 
 /// What submits a line.
 pub const ENTER: &[u8] = b"\r";
@@ -38,6 +38,8 @@ mod tests {
             "a\u{9b}201~\x03",
             "\x1b\x1b[201~[201~",
             "a\r\n\x7f\x08\0b",
+            "\r",
+            "a\u{2028}\u{2029}b\u{85}c",
         ] {
             for bracketed in [true, false] {
                 let keys = prompt(text, bracketed);

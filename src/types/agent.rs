@@ -238,6 +238,9 @@ pub struct Pacing {
     pub settle: Duration,
     /// How long an echo is waited for.
     pub echo_timeout: Duration,
+    /// How long a line that the user has begun is waited for, before the agent
+    /// is made to put it aside, if it can.
+    pub draft_wait: Duration,
 }
 
 impl Default for Pacing {
@@ -247,6 +250,7 @@ impl Default for Pacing {
             enter_delay: Duration::from_millis(300),
             settle: Duration::from_secs(1),
             echo_timeout: Duration::from_secs(3),
+            draft_wait: Duration::from_secs(300),
         }
     }
 }

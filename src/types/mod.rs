@@ -12,6 +12,7 @@ pub mod exit;
 pub mod hub;
 pub mod identity;
 pub mod options;
+pub mod prompt;
 pub mod reply;
 pub mod secret;
 pub mod server;

@@ -23,8 +23,15 @@ pub fn is_message(text: &str) -> bool {
         .any(|c| is_control(c) && c != '\n' && c != '\t')
 }
 
+/// True for a character that shows nothing and only steers how text is set:
+/// directional marks, soft hyphens, zero-width blanks, interlinear notes.
+/// Joiners are none of these: scripts and emoji need them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}')
+}
+
 /// One line of at most `max` characters that is safe to type: white space of
-/// every kind becomes one blank, every other control character is dropped.
+/// every kind becomes one blank, what acts or is not seen is dropped.
 #[must_use]
 pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max));
@@ -32,7 +39,7 @@ pub fn one_line(text: &str, max: usize) -> String {
     for c in text.chars() {
         if c.is_whitespace() {
             blank = !line.is_empty();
-        } else if !is_control(c) {
+        } else if !is_control(c) && !is_invisible(c) {
             if std::mem::take(&mut blank) {
                 line.push(' ');
             }
@@ -72,6 +79,16 @@ mod tests {
             ("  a \n\n b\tc ", "a b c"),
             ("x\r!touch PWNED\r", "x !touch PWNED"),
             ("\x1b[201~\x03rm", "[201~rm"),
+            ("a\u{9b}201~b", "a201~b"),
+            ("a\u{85}b\u{2028}c\u{2029}d\u{b}e\u{c}f", "a b c d e f"),
+            ("a\x7f\x08\0b", "ab"),
+            ("\u{feff}a\u{202e}b\u{2066}c\u{200f}d\u{61c}e", "abcde"),
+            ("a\u{200b}b\u{ad}c\u{2060}d\u{fff9}e\u{e0041}f", "abcdef"),
+            (
+                "👩\u{200d}💻 क\u{94d}\u{200d}ष",
+                "👩\u{200d}💻 क\u{94d}\u{200d}ष",
+            ),
+            ("می\u{200c}خواهم ❤\u{fe0f}", "می\u{200c}خواهم ❤\u{fe0f}"),
             ("", ""),
             ("\n\t ", ""),
         ] {

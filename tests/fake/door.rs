@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use wrapper::session::{self, Job, Session, detect::Manifest};
+use wrapper::session::{self, Job, Options, Session, detect::Manifest};
 use wrapper::terminal::{DevTty, Headless, Launch, SpawnError, foreground};
 use wrapper::types::agent::{Pacing, Restart};
 use wrapper::types::exit::Exit;
@@ -32,6 +32,7 @@ pub(crate) async fn run() -> ExitCode {
             enter_delay: Duration::from_millis(50),
             settle: Duration::from_millis(200),
             echo_timeout: Duration::from_secs(1),
+            ..Pacing::default()
         },
         manifest: Manifest::of(&stem.to_string_lossy()),
         launch: Launch {
@@ -94,7 +95,14 @@ async fn serve(stream: UnixStream, session: Session, panic: mpsc::Sender<()>) {
         let (session, write) = (session.clone(), std::sync::Arc::clone(&write));
         tokio::spawn(async move {
             let answer = match line.split_once(' ') {
-                Some(("type", text)) => json!(session.type_prompt(text).await),
+                Some(("type", text)) => {
+                    let mut prompt = session.prompt(text, Options::default()).await;
+                    let receipt = prompt.ended().await;
+                    match receipt.reason() {
+                        None => json!({"outcome": receipt.word()}),
+                        Some(why) => json!({"outcome": receipt.word(), "reason": why.to_string()}),
+                    }
+                }
                 Some(("stop", ms)) => {
                     let ms = ms.parse().expect("milliseconds");
                     return session.stop(Duration::from_millis(ms)).await;

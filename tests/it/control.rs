@@ -53,7 +53,7 @@ async fn what_is_not_there_is_refused_in_json() {
     let long = "x".repeat(70_000);
     for (head, body, status, error) in [
         ("GET /", "", 404, "there is no such route"),
-        ("GET /v1/screen", "", 404, "there is no such route"),
+        ("GET /v1/screens", "", 404, "there is no such route"),
         (
             "POST /v1/session",
             "",
@@ -85,6 +85,41 @@ async fn what_is_not_there_is_refused_in_json() {
             "this session has no server `up`",
         ),
         ("POST /v1/bridge/up", &long, 413, "the body is too long"),
+    ] {
+        let answer = room.ask(head, body).await;
+        assert_eq!(answer.json(), json!({ "error": error }), "{head}");
+        assert_eq!(answer.status, status, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_without_an_agent_is_refused_and_remembered() {
+    let room = Room::new(None, &[]);
+    let refused = json!({
+        "id": "p1",
+        "session": "0123456789ab",
+        "outcome": "refused",
+        "reason": "agent exited",
+        "queued_ms": 0,
+        "typed_ms": null,
+        "submitted_ms": null,
+    });
+    for head in ["POST /v1/prompts", "GET /v1/prompts/p1"] {
+        let mut answer = room.ask(head, r#"{"text":"hi"}"#).await.json();
+        answer["queued_ms"] = json!(0);
+        assert_eq!(answer, refused, "{head}");
+    }
+    let screen = room.ask("GET /v1/screen", "").await.json();
+    assert_eq!(
+        screen,
+        json!({"state": "starting", "rows": [], "cursor": {"row": 0, "column": 0}, "text": ""})
+    );
+    let unknown = |id| format!("this session knows of no prompt `{id}`");
+    let no_field = "the body is no prompt: missing field `text` at line 1 column 2";
+    for (head, body, status, error) in [
+        ("GET /v1/prompts/p2", "", 404, unknown("p2")),
+        ("GET /v1/prompts/%0ap1", "", 404, unknown("p1")),
+        ("POST /v1/prompts", "{}", 400, no_field.to_owned()),
     ] {
         let answer = room.ask(head, body).await;
         assert_eq!(answer.json(), json!({ "error": error }), "{head}");

@@ -27,6 +27,7 @@ mod remote; // servers that are not the hub: TLS, SSE, credentials, context
 mod repair; // what breaks between the proxy and an upstream
 mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
+mod send; // prompts that are sent to a session, and their receipts
 mod servers; // a project's servers, and whether they are trusted
 mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream

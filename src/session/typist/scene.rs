@@ -1,23 +1,10 @@
-//! What the typist sees, what it says is to be done, and how it ends. Pure.
+//! What the typist sees, and what it says is to be done. Pure.
 
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::session::detect::{Sight, View};
-use crate::session::handle::Receipt;
-
-/// How a prompt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
-pub enum Outcome {
-    /// The agent took it.
-    Submitted,
-    /// It was not typed, or not submitted, and will not be.
-    Refused(&'static str),
-    /// Enter was pressed, and what came of it cannot be told.
-    Unknown(&'static str),
-}
+use crate::session::echo::{Needle, Places};
+use crate::session::receipt::{Reason, Receipt};
 
 /// What the typist sees.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +19,11 @@ pub struct Scene<'a> {
     pub unsure: bool,
     /// Since when the rows have not changed.
     pub still_since: Instant,
+    /// The agent does something.
+    pub works: bool,
+    /// The keys by which the agent puts a line aside and, once another one was
+    /// submitted, gives it back by itself; if it can.
+    pub stash: Option<&'a [u8]>,
 }
 
 /// What is to be done; ask again afterwards.
@@ -39,8 +31,45 @@ pub struct Scene<'a> {
 pub enum Act<T> {
     /// Write this in one go; count [`Scene::printed`] from here if it is a paste.
     Paste(Vec<u8>),
-    /// Write this in one go: Enter and the user's keys that waited for it.
+    /// Write this in one go: Enter, the key that puts a line aside, the user's
+    /// keys that waited.
     Keys(Vec<u8>),
     /// Tell whoever asked.
     Report(T, Receipt),
+}
+
+impl Scene<'_> {
+    /// The question that is open.
+    pub(super) fn dialog(&self) -> Option<Reason> {
+        match self.sight {
+            Sight::Dialog(name) => Some(Reason::Dialog(name.clone())),
+            Sight::Draft | Sight::Clear => None,
+        }
+    }
+
+    /// True if nothing stands in the input line, as far as one is seen.
+    pub(super) fn is_empty(&self) -> bool {
+        *self.sight == Sight::Clear && self.typed.is_none_or(str::is_empty)
+    }
+
+    pub(super) fn places(&self, needle: &Needle) -> Places {
+        needle.places(&self.view.rows)
+    }
+
+    /// True if a prompt stands in the input line, where one is seen: what stands
+    /// above it is history, and moves when a dialog closes. Elsewhere, if it
+    /// stands where it did not before.
+    pub(super) fn shows(&self, needle: &Needle, before: Places) -> bool {
+        match self.typed {
+            Some(typed) => needle.is_in(typed),
+            None => self.places(needle).is_new_since(before),
+        }
+    }
+
+    /// The rows of the echo and below it, and the cursor's: what Enter must change.
+    pub(super) fn echo_and_below(&self, needle: &Needle) -> (Vec<String>, u16) {
+        let lowest = self.places(needle).lowest().unwrap_or(0);
+        let from = lowest.min(self.view.rows.len());
+        (self.view.rows[from..].to_vec(), self.view.cursor.0)
+    }
 }

@@ -1,10 +1,14 @@
 //! The typist before a screen that the test paints.
 
+mod waiting;
+
 use super::*;
+use crate::session::detect::View;
+use crate::session::receipt::Stage;
 
 /// A typist, a clock, and what it looks at.
 struct Desk {
-    typist: Typist<u32>,
+    typist: Typist<u64>,
     start: Instant,
     now: Instant,
     still_since: Instant,
@@ -13,6 +17,10 @@ struct Desk {
     typed: Option<String>,
     printed: String,
     unsure: bool,
+    works: bool,
+    stash: Option<&'static [u8]>,
+    /// How many prompts there were.
+    count: u64,
 }
 
 impl Desk {
@@ -40,12 +48,27 @@ impl Desk {
             typed: None,
             printed: String::new(),
             unsure: false,
+            works: false,
+            stash: None,
+            count: 0,
         }
     }
 
     fn ask(&mut self, text: &str) -> &mut Self {
-        assert!(self.typist.push(self.now, text, 1).is_none());
+        self.ask_for(text, Options::default())
+    }
+
+    #[track_caller]
+    fn ask_for(&mut self, text: &str, options: Options) -> &mut Self {
+        assert_eq!(self.push(text, options), None);
         self
+    }
+
+    /// The ticket of every prompt is its number, and so is its id.
+    fn push(&mut self, text: &str, options: Options) -> Option<(u64, Receipt)> {
+        self.count += 1;
+        let id = PromptId(self.count);
+        self.typist.push(self.now, id, (text, options), self.count)
     }
 
     fn wait(&mut self, ms: u64) -> &mut Self {
@@ -61,7 +84,7 @@ impl Desk {
         self
     }
 
-    fn step(&mut self) -> Option<Act<u32>> {
+    fn step(&mut self) -> Option<Act<u64>> {
         let scene = Scene {
             view: &self.view,
             sight: &self.sight,
@@ -69,6 +92,8 @@ impl Desk {
             printed: &self.printed,
             unsure: self.unsure,
             still_since: self.still_since,
+            works: self.works,
+            stash: self.stash,
         };
         let act = self.typist.step(self.now, &scene);
         if let Some(Act::Paste(_)) = act {
@@ -96,10 +121,10 @@ impl Desk {
     }
 
     #[track_caller]
-    fn reports(&mut self, outcome: Outcome) -> Receipt {
+    fn reports(&mut self, outcome: &Outcome) -> Receipt {
         match self.step() {
-            Some(Act::Report(1, receipt)) => {
-                assert_eq!(receipt.outcome, outcome);
+            Some(Act::Report(_, receipt)) => {
+                assert_eq!(receipt.outcome(), Some(outcome));
                 receipt
             }
             other => panic!("{other:?}"),
@@ -121,9 +146,13 @@ fn paste_echo_pause_enter_reaction() {
     desk.wait(299).idles();
     desk.wait(1).keys("\r");
     desk.wait(5).idles();
-    let receipt = desk.wait(5).paint("").reports(Outcome::Submitted);
+    let receipt = desk.wait(5).paint("").reports(&Outcome::Submitted);
     assert_eq!(
-        (receipt.queued_ms, receipt.typed_ms, receipt.submitted_ms),
+        (
+            receipt.queued_ms(desk.now),
+            receipt.typed_ms(desk.now),
+            receipt.submitted_ms(desk.now)
+        ),
         (7, Some(320), Some(10))
     );
     assert!(!desk.typist.is_busy());
@@ -204,9 +233,7 @@ fn a_late_echo_that_the_user_may_have_submitted_is_unknown() {
     desk.wait(3000).idles();
     desk.paint("read the chat");
     assert_eq!(desk.user("\r"), "\r");
-    desk.wait(1000).reports(Outcome::Unknown(
-        "the echo came late, and the user's Enter may have submitted it",
-    ));
+    desk.wait(1000).reports(&Outcome::Unknown(Reason::LateEcho));
 }
 
 #[test]
@@ -278,7 +305,7 @@ fn keys_between_paste_and_enter_follow_enter() {
     desk.wait(300).keys("\rhi");
     assert_eq!(desk.user("!"), "!");
     // The next prompt waits for the user's line.
-    desk.paint("hi!").reports(Outcome::Submitted);
+    desk.paint("hi!").reports(&Outcome::Submitted);
     desk.ask("read the chat").wait(60_000).idles();
 }
 
@@ -314,7 +341,7 @@ fn the_first_prompt_waits_until_the_screen_is_still() {
     desk.wait(1).pastes(PASTE);
     desk.paint("read the chat").idles();
     desk.wait(300).keys("\r");
-    desk.paint("").reports(Outcome::Submitted);
+    desk.paint("").reports(&Outcome::Submitted);
     // Proven: a restless screen no longer matters, unless it is a guess.
     desk.unsure = true;
     desk.ask("read the chat").wait(10).idles();
@@ -340,7 +367,7 @@ fn an_agent_without_pastes_gets_a_plain_line_when_it_has_settled() {
     desk.paint("read the chat").idles();
     desk.wait(300).keys("\r");
     // One that had them on and has them off is doing something else.
-    desk.paint("").reports(Outcome::Submitted);
+    desk.paint("").reports(&Outcome::Submitted);
     desk.view.bracketed_paste = true;
     desk.ask("read the chat").pastes(PASTE);
     desk.wait(3000).idles();
@@ -362,8 +389,7 @@ fn no_reaction_is_unknown_and_never_typed_again() {
     desk.paint("read the chat").idles();
     desk.wait(300).keys("\r");
     desk.wait(2999).idles();
-    desk.wait(1)
-        .reports(Outcome::Unknown("no reaction to Enter"));
+    desk.wait(1).reports(&Outcome::Unknown(Reason::NoReaction));
     desk.wait(60_000).idles();
 }
 
@@ -379,10 +405,7 @@ fn prompts_outlive_the_agent_until_enter() {
     desk.paint("read the chat").idles();
     desk.wait(300).keys("\r");
     let (_, receipt) = desk.typist.agent_ended(desk.now).expect("a receipt");
-    assert_eq!(
-        receipt.outcome,
-        Outcome::Unknown("the agent ended before it reacted")
-    );
+    assert_eq!(receipt.outcome(), Some(&Outcome::Unknown(Reason::Died)));
     assert!(!desk.typist.is_busy());
 }
 
@@ -400,15 +423,27 @@ fn a_screen_that_cannot_be_followed_frees_the_users_keys() {
 #[test]
 fn what_cannot_be_typed_is_refused() {
     let mut desk = Desk::ready();
-    let (_, receipt) = desk.typist.push(desk.now, " \x1b\r\n", 1).expect("refused");
-    assert_eq!(
-        receipt.outcome,
-        Outcome::Refused("there is nothing to type")
-    );
-    for _ in 0..QUEUE {
+    let mut refused = |text: &str| {
+        let (_, receipt) = desk.push(text, Options::default()).expect("refused");
+        receipt.reason().map(ToString::to_string)
+    };
+    let long = "x".repeat(keys::MAX_PROMPT + 1);
+    for (text, reason) in [
+        (" \x1b\r\n", "there is nothing to type"),
+        (&long, "longer than 32768 characters"),
+    ] {
+        assert_eq!(refused(text).as_deref(), Some(reason));
+    }
+    desk.ask(&long[1..]);
+    for _ in 1..queue::QUEUE {
         desk.ask("x");
     }
-    assert!(desk.typist.push(desk.now, "x", 1).is_some());
-    assert_eq!(desk.typist.close(desk.now, "over").len(), QUEUE);
+    let (_, receipt) = desk.push("x", Options::default()).expect("refused");
+    assert_eq!(receipt.reason(), Some(&Reason::TooMany));
+    let closed = desk.typist.close(desk.now);
+    assert_eq!(closed.len(), queue::QUEUE);
+    let exited = Outcome::Refused(Reason::AgentExited);
+    let all = |(_, receipt): &(u64, Receipt)| receipt.outcome() == Some(&exited);
+    assert!(closed.iter().all(all) && !desk.typist.is_busy());
     assert!(desk.start <= desk.now);
 }

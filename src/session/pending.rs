@@ -1,0 +1,112 @@
+//! Prompts on their way, as those see them who asked for them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use super::handle::Command;
+use super::receipt::{PromptId, Receipt};
+
+/// How many prompts are remembered.
+const REMEMBERED: usize = 256;
+
+/// Tells whoever asked for a prompt how it stands.
+pub(super) type Ticket = watch::Sender<Receipt>;
+
+/// A prompt on its way. Dropped, it goes its way all the same.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    id: PromptId,
+    told: watch::Receiver<Receipt>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// The last prompts of a session.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Book(Arc<Mutex<Pages>>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// How many there were.
+    count: u64,
+    last: VecDeque<watch::Receiver<Receipt>>,
+}
+
+impl Pending {
+    pub(super) fn new(
+        id: PromptId,
+        told: watch::Receiver<Receipt>,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        Self { id, told, commands }
+    }
+
+    /// By what [`super::Session::receipt`] knows it.
+    #[must_use]
+    pub fn id(&self) -> PromptId {
+        self.id
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        so_far(&self.told)
+    }
+
+    /// The same, now and whenever it has come further or waits for something
+    /// else. [`Pending::ended`] knows more: it sees the end of the session.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Receipt> {
+        self.told.clone()
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> Receipt {
+        let has_ended = |receipt: &Receipt| receipt.outcome().is_some();
+        // An error is the end of a session without a word: the receipt says so.
+        let _ = self.told.wait_for(has_ended).await;
+        self.receipt()
+    }
+
+    /// Takes it back: if it was not typed by now, it never is. The receipt says
+    /// what became of it.
+    pub async fn withdraw(&self) {
+        // A session that has ended types nothing any more.
+        let _ = self.commands.send(Command::Withdraw(self.id)).await;
+    }
+}
+
+impl Book {
+    /// Makes a ticket for the next prompt.
+    pub(super) fn open(&self, now: Instant) -> (PromptId, Ticket, watch::Receiver<Receipt>) {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.count += 1;
+        let id = PromptId(pages.count);
+        let (ticket, told) = watch::channel(Receipt::new(id, now));
+        if pages.last.len() >= REMEMBERED {
+            pages.last.pop_front();
+        }
+        pages.last.push_back(told.clone());
+        (id, ticket, told)
+    }
+
+    /// How a prompt stands, if it is one of the last.
+    pub(super) fn find(&self, id: PromptId) -> Option<Receipt> {
+        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = pages.last.iter().find(|told| told.borrow().id == id)?;
+        Some(so_far(found))
+    }
+}
+
+/// What was told last, or what follows from its being the last.
+fn so_far(told: &watch::Receiver<Receipt>) -> Receipt {
+    let is_over = told.has_changed().is_err();
+    let receipt = told.borrow().clone();
+    if is_over {
+        receipt.abandoned(Instant::now())
+    } else {
+        receipt
+    }
+}

@@ -1,0 +1,280 @@
+//! What is seen of the agent's screen, and what follows from it: for the typist
+//! while prompts wait, for whoever asks, and for the agent's activity.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::{Desk, answer};
+use crate::session::activity::{Activity, STILL};
+use crate::session::detect::{Manifest, Sight, View};
+use crate::session::handle::State;
+use crate::session::receipt::Outcome;
+use crate::session::relay::Down;
+use crate::session::typist::{Act, Scene};
+use crate::terminal::{Feed, Look, Picture, Tty};
+
+/// How long an agent that asks for no pastes counts as starting.
+const START: Duration = Duration::from_secs(10);
+
+/// The eyes of one life of the agent.
+pub(super) struct Eyes {
+    pub(super) feed: Feed,
+    /// Every look is wanted: prompts wait.
+    attended: bool,
+    seen: Option<Seen>,
+    still_since: Instant,
+    born: Instant,
+    /// When the agent last wrote.
+    moved_at: Instant,
+    activity: Activity,
+    /// The look that the activity waits for.
+    glance: Option<oneshot::Receiver<Arc<Look>>>,
+}
+
+/// A look, and for whom.
+pub(super) enum Looked {
+    /// For the typist.
+    Close(Arc<Look>),
+    /// For the activity.
+    Passing(Arc<Look>),
+}
+
+/// The last look, judged.
+struct Seen {
+    look: Arc<Look>,
+    view: View,
+    sight: Sight,
+    typed: Option<String>,
+}
+
+impl Eyes {
+    pub(super) fn open(tty: &impl Tty) -> io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            feed: Feed::start(tty.size())?,
+            attended: false,
+            seen: None,
+            still_since: now,
+            born: now,
+            moved_at: now,
+            activity: Activity::default(),
+            glance: None,
+        })
+    }
+
+    /// The agent wrote something.
+    pub(super) fn output(&mut self, chunk: &[u8]) {
+        self.feed.output(chunk);
+        self.moved_at = Instant::now();
+        if self.activity.output(self.moved_at) {
+            self.glance = Some(self.look());
+        }
+    }
+
+    fn see(&mut self, look: Arc<Look>, manifest: &Manifest) {
+        let view = view(&look.picture);
+        if self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.view.rows != view.rows)
+        {
+            self.still_since = Instant::now();
+        }
+        self.seen = Some(Seen {
+            sight: manifest.judge(&view),
+            typed: manifest.typed(&view),
+            view,
+            look,
+        });
+    }
+
+    /// What is seen, unless it is out of date.
+    fn current(&self) -> Option<&Seen> {
+        self.seen
+            .as_ref()
+            .filter(|seen| self.feed.is_current(&seen.look))
+    }
+
+    /// When there is something to do without news: for the typist, unless the
+    /// agent has yet to take what was typed, and for the activity.
+    pub(super) fn wake(&self, desk: &Desk, is_idle: bool) -> Option<Instant> {
+        let typist = &desk.typist;
+        let now = Instant::now();
+        let typing = match self.current() {
+            _ if !is_idle => None,
+            Some(_) => typist.wake(now, self.still_since),
+            None => typist.stalls_at(),
+        };
+        let still = self.moved_at + STILL;
+        let idle = (typist.wants_idleness() && still > now).then_some(still);
+        [typing, typist.expires_at(), self.activity.wake(), idle]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Lets the typist look, and does what it says.
+    pub(super) async fn guide<T: Tty>(&mut self, desk: &mut Desk, down: &mut Down<'_, T>) {
+        // Nothing is typed between the bytes of what the agent has yet to take.
+        while down.is_idle() {
+            let now = Instant::now();
+            let (born, still) = (now - self.born, now - self.moved_at);
+            let act = match self.current() {
+                Some(Seen {
+                    look,
+                    view,
+                    sight,
+                    typed,
+                }) => desk.typist.step(
+                    now,
+                    &Scene {
+                        view,
+                        sight,
+                        typed: typed.as_deref(),
+                        printed: &look.printed,
+                        unsure: look.unsure,
+                        still_since: self.still_since,
+                        works: state(sight, view, born, still) == State::Busy,
+                        stash: desk.manifest.stash(),
+                    },
+                ),
+                None => desk.typist.stall(now),
+            };
+            match act {
+                None => break,
+                Some(Act::Paste(keys)) => {
+                    self.feed.mark();
+                    down.send(&keys).await;
+                }
+                Some(Act::Keys(keys)) => down.send(&keys).await,
+                Some(Act::Report(ticket, receipt)) => {
+                    if receipt.outcome() == Some(&Outcome::Submitted) {
+                        self.activity.submitted(now);
+                        tell(&desk.busy, true);
+                    }
+                    answer(&ticket, receipt);
+                }
+            }
+        }
+    }
+
+    /// Opens the eyes while prompts wait. Last output counts as last change
+    /// until more is known.
+    pub(super) fn attend(&mut self, attended: bool) {
+        if attended != self.attended {
+            self.attended = attended;
+            self.feed.attend(attended);
+            self.seen = None;
+            self.still_since = self.moved_at;
+        }
+    }
+
+    /// Looks once more at an agent that has fallen silent.
+    pub(super) fn follow_silence(&mut self) {
+        if self.activity.is_silent(Instant::now()) {
+            self.glance = Some(self.look());
+        }
+    }
+
+    /// Waits for the next look that is wanted.
+    pub(super) async fn next(&mut self) -> Looked {
+        let Self {
+            feed,
+            glance,
+            attended,
+            ..
+        } = self;
+        tokio::select! {
+            look = feed.next(), if *attended => Looked::Close(look),
+            look = arrival(glance) => Looked::Passing(look),
+        }
+    }
+
+    /// Draws from a look what is to be drawn.
+    pub(super) fn take(&mut self, looked: Looked, desk: &Desk) {
+        match looked {
+            Looked::Close(look) => self.see(look, &desk.manifest),
+            Looked::Passing(look) => self.note(&look, &desk.manifest, &desk.busy),
+        }
+    }
+
+    /// Tells whether the agent works.
+    fn note(&self, look: &Look, manifest: &Manifest, busy: &watch::Sender<bool>) {
+        let (now, view) = (Instant::now(), view(&look.picture));
+        let (born, still) = (now - self.born, now - self.moved_at);
+        let state = state(&manifest.judge(&view), &view, born, still);
+        tell(busy, self.activity.works(now, state));
+    }
+
+    /// The screen after everything that was shown so far.
+    pub(super) fn look(&self) -> oneshot::Receiver<Arc<Look>> {
+        let (ask, look) = oneshot::channel();
+        self.feed.ask(ask);
+        look
+    }
+
+    /// Tells what the agent is doing to whoever asked.
+    pub(super) fn judge(&self, reply: oneshot::Sender<State>, manifest: Manifest) {
+        let now = Instant::now();
+        let (lived, still) = (now - self.born, now - self.moved_at);
+        let look = self.look();
+        tokio::spawn(async move {
+            if let Ok(look) = look.await {
+                let view = view(&look.picture);
+                // Who asked may have gone away.
+                let _ = reply.send(state(&manifest.judge(&view), &view, lived, still));
+            }
+        });
+    }
+
+    /// Tells the screen to whoever asked, when it is up to date.
+    pub(super) fn tell(&self, reply: oneshot::Sender<View>) {
+        let look = self.look();
+        tokio::spawn(async move {
+            if let Ok(look) = look.await {
+                // Who asked may have gone away.
+                let _ = reply.send(view(&look.picture));
+            }
+        });
+    }
+}
+
+/// Waits for a look that was asked for, if one was.
+async fn arrival(glance: &mut Option<oneshot::Receiver<Arc<Look>>>) -> Arc<Look> {
+    if let Some(asked) = glance {
+        let look = asked.await;
+        *glance = None;
+        if let Ok(look) = look {
+            return look;
+        }
+    }
+    std::future::pending().await
+}
+
+/// What an agent does that shows `view`, lives for so long, and has written
+/// nothing for as long as `still`.
+fn state(sight: &Sight, view: &View, lived: Duration, still: Duration) -> State {
+    match sight {
+        Sight::Dialog(_) => State::Blocked,
+        _ if !view.bracketed_paste && lived < START => State::Starting,
+        // One that works shows it: something turns, or counts.
+        _ if still < STILL => State::Busy,
+        Sight::Draft | Sight::Clear => State::Idle,
+    }
+}
+
+fn view(picture: &Picture) -> View {
+    View {
+        rows: picture.rows.clone(),
+        cursor: picture.cursor,
+        bracketed_paste: picture.bracketed_paste,
+    }
+}
+
+/// Tells of a change, and of nothing else.
+pub(super) fn tell(busy: &watch::Sender<bool>, works: bool) {
+    busy.send_if_modified(|busy| std::mem::replace(busy, works) != works);
+}
