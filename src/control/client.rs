@@ -16,9 +16,10 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{Failed, NewToken, Reach, Refusal, Restarted, Session};
+use super::protocol::{Asked, Checked, Failed, NewToken, Reach, Refusal, Restarted, Session};
 use super::socket;
 use crate::catalog::shown::{Listed, Verdict};
+use crate::types::hub::Until;
 use crate::types::identity::{ServerName, Token};
 
 /// How long a session may take to answer.
@@ -124,6 +125,16 @@ impl Client {
     pub async fn restart(&self) -> Result<Restarted, Error> {
         let body = self.ask(Method::POST, "/v1/restart", &(), TRIAL).await?;
         self.read(&body)
+    }
+
+    /// Has the session look at its hub, and waits for that; what it is called
+    /// then.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it is not registered in time, or does without a hub.
+    pub async fn check(&self, until: Until) -> Result<String, Error> {
+        let body = self.post("/v1/hub/check", &Asked { until }).await?;
+        Ok(self.read::<Checked>(&body)?.name)
     }
 
     /// How to reach a server of the session.

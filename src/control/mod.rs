@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod find;
+mod hub;
 pub mod protocol;
 pub mod roster;
 mod server;
@@ -14,5 +15,6 @@ mod servers;
 mod socket;
 
 pub use client::Client;
+pub use hub::Standing;
 pub use server::{Desk, bind, serve};
 pub use socket::NAME;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::shown;
 use crate::session::State;
 use crate::types::evidence::Step;
-use crate::types::hub::HubState;
+use crate::types::hub::{HubState, Until};
 use crate::types::identity::{AgentName, ServerName, SessionId, Token};
 
 /// `GET /v1/session`, and an element of `wrapper ps --json`: who is there.
@@ -68,6 +68,21 @@ pub struct Restarted {
     pub name: String,
     pub agent_pid: Option<u32>,
     pub restarts: u32,
+}
+
+/// `POST /v1/hub/check`: have a heartbeat made, and wait. For the sessions of
+/// one family, and for nobody else: no part of the public contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    pub until: Until,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The instance's name by now.
+    pub name: String,
 }
 
 /// `POST /v1/bridge/{server}`: how to reach a server of the session. For
