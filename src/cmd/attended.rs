@@ -20,7 +20,6 @@ use super::signals::Signals;
 use super::{program, unconnected};
 use crate::control;
 use crate::inbox::Inbox;
-use crate::paths;
 use crate::presence::{Check, Presence};
 use crate::report::Failure;
 use crate::session::{self, Session};
@@ -155,10 +154,8 @@ impl Attended<'_> {
         let (_, busy) = watch::channel(false);
         let (events, _) = mpsc::unbounded_channel();
         let siblings = Siblings {
-            root: paths::state(&setting.env),
             us: Some(self.wiring.context.id.clone()),
-            base: spec.name.clone(),
-            hub: registration.client.url(),
+            ..registration::siblings(setting, spec, &registration.client)
         };
         let presence = Presence {
             client: registration.client.clone(),

@@ -16,7 +16,8 @@ use crate::types::hub::Until;
 use crate::types::identity::{AgentName, Identity, InstanceName, SessionId};
 use crate::types::upstream::Endpoint;
 
-/// How long a session may take to say whose it is: longer, and it sleeps.
+/// How long a session may take to say whose it is: longer, and it sleeps. And
+/// how long to hear from the hub, where nothing depends on that.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The other sessions of `base` on the hub at `hub`, below the root of all
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Siblings {
     pub(super) root: PathBuf,
-    /// Our own session, once there is one.
+    /// Our own session, while there is one.
     pub(super) us: Option<SessionId>,
     pub(super) base: AgentName,
     pub(super) hub: String,
@@ -47,18 +48,27 @@ struct Found {
 
 impl Siblings {
     /// Gives a newcomer on a hub of agentchattr's the best name that nobody
-    /// bears, nor will want back: that of who has just left, most likely.
+    /// bears, nor will want back: that of who has just left, most likely. The
+    /// others may be called otherwise for it: they hear of that.
     pub(super) async fn settle(&self, tools: &Endpoint, newcomer: Identity) -> Identity {
         if slot(&self.base, newcomer.name.as_str()) == Some(1) {
             return newcomer;
         }
         let found = self.look().await;
-        if found.silent > 0 {
-            return newcomer;
-        }
-        let names = found.siblings.into_iter().map(|one| one.session.name);
+        let names = found.siblings.iter().map(|one| one.session.name.clone());
         let names: Vec<String> = names.collect();
-        presence::settle(tools, &self.base, newcomer, &names).await
+        let settled = if found.silent == 0 {
+            presence::settle(tools, &self.base, newcomer, &names).await
+        } else {
+            newcomer
+        };
+        found.hear().await;
+        settled
+    }
+
+    /// Has the others hear from the hub what they are called.
+    pub(super) async fn hear(&self) {
+        self.look().await.hear().await;
     }
 
     async fn look(&self) -> Found {
@@ -99,6 +109,23 @@ impl Siblings {
     }
 }
 
+impl Found {
+    /// Has all hear from the hub what they are called.
+    async fn hear(self) {
+        let mut asked = JoinSet::new();
+        for Sibling { client, .. } in self.siblings {
+            asked.spawn(async move {
+                if let Err(error) = client.check(Until::Heard).await {
+                    info!(%error, "a sibling has not heard from the hub");
+                }
+            });
+        }
+        if timeout(PATIENCE, asked.join_all()).await.is_err() {
+            info!("a sibling has not heard from the hub in time");
+        }
+    }
+}
+
 impl Family for Siblings {
     fn go_first<'a>(&'a self, name: &'a InstanceName) -> Waiting<'a, ()> {
         Box::pin(async move {
@@ -107,8 +134,7 @@ impl Family for Siblings {
             let mut asked = JoinSet::new();
             for Sibling { session, client } in found.siblings {
                 let rank = self.rank(&session.name, &session);
-                // Before a newcomer goes everybody.
-                let until = if own.as_ref().is_none_or(|own| rank < *own) {
+                let until = if own.as_ref().is_some_and(|own| rank < *own) {
                     Until::Registered
                 } else {
                     Until::Heard

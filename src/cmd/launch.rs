@@ -118,6 +118,11 @@ impl Launch {
         let result = caught(self.registered(registration.as_ref(), &live, signals)).await;
         if let Some(registration) = registration {
             registration::farewell(&registration.client, &live).await;
+            if registration.claims.is_some() {
+                let client = &registration.client;
+                let siblings = registration::siblings(&self.setting, &self.spec, client);
+                siblings.hear().await;
+            }
         }
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -257,5 +262,21 @@ fn bury_the_dead(state: &Path) {
                 "cannot clear up after a killed session"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_on_its_way() {
+        assert_eq!(caught(async { 1 }).await.expect("no panic"), 1);
+        let late = caught(async {
+            tokio::task::yield_now().await;
+            panic!("at last");
+        });
+        let panic = late.await.expect_err("a panic");
+        assert_eq!(panic.downcast_ref(), Some(&"at last"));
     }
 }

@@ -76,12 +76,7 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     let claims = (!ours).then(|| self::tools(setting, Transport::Http, None));
     let mut identity = registered.identity;
     if let Some(claims) = &claims {
-        let siblings = Siblings {
-            root: paths::state(&setting.env),
-            us: None,
-            base: spec.name.clone(),
-            hub: client.url(),
-        };
+        let siblings = siblings(setting, spec, &client);
         identity = siblings.settle(claims, identity).await;
     }
     Ok(Registration {
@@ -127,6 +122,16 @@ pub(super) async fn revive(setting: Arc<Setting>, mut state: watch::Receiver<Hub
 pub(super) async fn forgo(registering: impl Future<Output = Result<Registration, Failure>>) {
     if let Ok(Ok(registered)) = tokio::time::timeout(FAREWELL, registering).await {
         leave(&registered.client, &registered.identity).await;
+    }
+}
+
+/// Who else is registered like us, while we have no session.
+pub(super) fn siblings(setting: &Setting, spec: &AgentSpec, client: &Client) -> Siblings {
+    Siblings {
+        root: paths::state(&setting.env),
+        us: None,
+        base: spec.name.clone(),
+        hub: client.url(),
     }
 }
 

@@ -15,7 +15,8 @@ const BODY: usize = 1000;
 const SUMMARY: usize = 1000;
 
 /// Renames the registry's entry alone: what was read, role and history stay
-/// with the old name.
+/// with the old name. Who bears the plain name of a base is taken for the
+/// first of the family, whoever that is.
 pub(crate) fn claim(room: &mut Room, token: Option<&str>, call: &Call<'_>) -> Said {
     let who = call.who.as_str();
     if token.is_none() {
@@ -23,6 +24,8 @@ pub(crate) fn claim(room: &mut Room, token: Option<&str>, call: &Call<'_>) -> Sa
             "Error: No available {who} instance. Is a wrapper registered?"
         ));
     }
+    let first = room.registry.first_of(who).map(|one| one.name.clone());
+    let who = first.as_deref().unwrap_or(who);
     let wanted = match call.text("name").trim() {
         "" => who,
         wanted => wanted,

@@ -251,6 +251,11 @@ impl Registry {
         self.live.iter().find(|one| one.name == name)
     }
 
+    /// The first instance of a base; None if there is none.
+    pub(crate) fn first_of(&self, base: &str) -> Option<&Instance> {
+        self.live.iter().find(|one| one.base == base)
+    }
+
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Instance> {
         self.live.iter_mut().find(|one| one.name == name)
     }
