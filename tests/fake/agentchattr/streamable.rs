@@ -129,8 +129,10 @@ fn answered(server: &Server, headers: &HeaderMap, body: &[u8], is_new: bool, id:
     }
     match rpc::answer(server, agent_token(headers).as_deref(), &message) {
         Some(answer) => {
-            let body = format!("event: message\r\ndata: {answer}\r\n\r\n");
-            (EVENTS, body).into_response()
+            let (out, events) = mpsc::unbounded_channel();
+            let sent = out.send(format!("event: message\r\ndata: {answer}\r\n\r\n").into());
+            debug_assert!(sent.is_ok(), "the stream is new");
+            (EVENTS, Body::new(Events(events))).into_response()
         }
         None => (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")]).into_response(),
     }
