@@ -101,13 +101,14 @@ impl Launch {
         } else {
             let mut registering = pin!(registration::register(&self.setting, &self.spec));
             tokio::select! {
-                registered = &mut registering => Some(registered?),
+                biased;
                 kind = signals.next() => {
                     // The hub may be about to have us: it has to hear the rest.
                     registration::forgo(registering).await;
                     let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
                     return Ok(Exit::Agent(AgentExit::Signal(number)));
                 }
+                registered = &mut registering => Some(registered?),
             }
         };
         let live = watch::Sender::new(Live {
