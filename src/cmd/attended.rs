@@ -4,23 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::family::Siblings;
 use super::gear::Gear;
 use super::launch::Launch;
 use super::lives::Lives;
 use super::plan::{self, Wiring};
 use super::registration::{self, Registration};
+use super::signals::Signals;
 use super::{program, unconnected};
 use crate::control;
 use crate::inbox::Inbox;
-use crate::presence::Presence;
+use crate::presence::{Check, Presence};
 use crate::report::Failure;
 use crate::session::{self, Session};
 use crate::terminal::tty::DevTty;
@@ -34,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// What tasks and streams may take to end, once the agent is gone.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Siblings that wait at a time to hear how we stand with the hub.
+const CHECKS: usize = 16;
 
 /// A launch that is ready to run its agent.
 pub(super) struct Attended<'a> {
@@ -60,13 +63,13 @@ impl Attended<'_> {
         control: UnixListener,
         gear: Gear,
         lives: &mut Lives<'_>,
+        signals: Signals,
     ) -> Result<Exit, Failure> {
         let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
         let (session, mailbox) = session::open();
         let mut tasks = Tasks::default();
-        tasks
-            .stop_on_signals(&session)
-            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        tasks.stop_on_signals(signals, &session);
+        let (checked, checks) = mpsc::channel(CHECKS);
         let hub = self.registration.map(|registration| {
             let state = watch::Sender::new(HubState::Registered);
             (registration, state)
@@ -79,8 +82,11 @@ impl Attended<'_> {
             catalog: Arc::clone(&gear.catalog),
             prefixes: self.launch.spec.session_env_prefix.clone(),
             session: session.clone(),
-            hub: (hub.as_ref())
-                .map(|(registration, state)| (registration.client.url(), state.subscribe())),
+            hub: (hub.as_ref()).map(|(registration, state)| control::Standing {
+                url: registration.client.url(),
+                state: state.subscribe(),
+                checks: checked,
+            }),
             started_at: SystemTime::now(),
             is_attached: true,
             log: self.log.to_owned(),
@@ -99,7 +105,13 @@ impl Attended<'_> {
             Arc::clone(&gear.catalog),
         ));
         if let Some((registration, state)) = hub {
-            self.attend_hub(registration, state, session, &gear.catalog, &mut tasks);
+            self.attend_hub(
+                registration,
+                (state, checks),
+                session,
+                &gear.catalog,
+                &mut tasks,
+            );
         }
         let job = lives.first();
         let hosting = Arc::clone(&gear.hosting);
@@ -118,7 +130,7 @@ impl Attended<'_> {
     fn attend_hub(
         &self,
         registration: &Registration,
-        state: watch::Sender<HubState>,
+        (state, checks): (watch::Sender<HubState>, mpsc::Receiver<Check>),
         session: Session,
         catalog: &Arc<crate::catalog::Catalog>,
         tasks: &mut Tasks,
@@ -134,18 +146,30 @@ impl Attended<'_> {
                 live,
             ));
         }
-        if registration.ours && setting.config.hub.autostart {
+        if registration.claims.is_none() && setting.config.hub.autostart {
             let revived = registration::revive(Arc::clone(setting), state.subscribe());
             tasks.until_stop(Box::pin(revived));
         }
+        // Nobody says yet whether the agent works, or listens to its names.
+        let (_, busy) = watch::channel(false);
+        let (events, _) = mpsc::unbounded_channel();
+        let siblings = Siblings {
+            us: Some(self.wiring.context.id.clone()),
+            ..registration::siblings(setting, spec, &registration.client)
+        };
         let presence = Presence {
             client: registration.client.clone(),
+            tools: registration.claims.clone(),
             base: spec.name.clone(),
             label: spec.label.clone(),
             human: registration.human.clone(),
             live: self.live.clone(),
             state,
             nudge: Arc::clone(&self.stale),
+            busy,
+            checks,
+            family: Arc::new(siblings),
+            events,
         };
         tasks.set.spawn(presence.run(tasks.stop.clone()));
         let inbox = Inbox {
@@ -167,23 +191,16 @@ impl Tasks {
         });
     }
 
-    /// SIGTERM, SIGHUP and SIGINT to us end the agent, politely at first.
-    fn stop_on_signals(&mut self, session: &Session) -> anyhow::Result<()> {
-        for kind in [
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-            SignalKind::interrupt(),
-        ] {
-            let mut signals = signal(kind).context("cannot watch for signals")?;
-            let session = session.clone();
-            self.until_stop(async move {
-                while signals.recv().await.is_some() {
-                    info!(?kind, "told to end");
-                    session.stop(GRACE).await;
-                }
-            });
-        }
-        Ok(())
+    /// Signals to us end the agent, politely at first.
+    fn stop_on_signals(&mut self, mut signals: Signals, session: &Session) {
+        let session = session.clone();
+        self.until_stop(async move {
+            loop {
+                let kind = signals.next().await;
+                info!(?kind, "told to end");
+                session.stop(GRACE).await;
+            }
+        });
     }
 
     /// Waits for the end of all, for a while.

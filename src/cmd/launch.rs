@@ -2,9 +2,12 @@
 //! reverse.
 
 use std::ffi::OsString;
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use anyhow::{Context, anyhow};
 use tokio::sync::{Notify, watch};
@@ -17,6 +20,7 @@ use super::lives::Lives;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
+use super::signals::Signals;
 use super::{dry_run, gather, plan, program};
 use crate::cli::Run;
 use crate::control;
@@ -28,7 +32,7 @@ use crate::report::{self, Failure};
 use crate::terminal::tty;
 use crate::types::agent::AgentSpec;
 use crate::types::context::SessionContext;
-use crate::types::exit::Exit;
+use crate::types::exit::{AgentExit, Exit};
 use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
 
@@ -66,8 +70,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         agent_args: args.args,
         offline: args.offline,
     };
-    let result =
-        std::panic::catch_unwind(AssertUnwindSafe(|| block_on(Exit::Failed, launch.run())));
+    let result = catch_unwind(AssertUnwindSafe(|| block_on(Exit::Failed, launch.run())));
     result.unwrap_or_else(|_| {
         Err(Failure::new(
             Exit::Failed,
@@ -92,21 +95,37 @@ impl Launch {
             .map_err(failed)?
             .plan(&self.spec)?;
         rehearsed.check().map_err(failed)?;
+        let mut signals = Signals::catch().map_err(failed)?;
         let registration = if self.offline {
             None
         } else {
-            Some(registration::register(&self.setting, &self.spec).await?)
+            let mut registering = pin!(registration::register(&self.setting, &self.spec));
+            tokio::select! {
+                biased;
+                kind = signals.next() => {
+                    // The hub may be about to have us: it has to hear the rest.
+                    registration::forgo(registering).await;
+                    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+                    return Ok(Exit::Agent(AgentExit::Signal(number)));
+                }
+                registered = &mut registering => Some(registered?),
+            }
         };
         let live = watch::Sender::new(Live {
             identity: (registration.as_ref())
                 .map(|registration| Arc::new(registration.identity.clone())),
             upstreams: Arc::default(),
         });
-        let result = self.registered(registration.as_ref(), &live).await;
+        let result = caught(self.registered(registration.as_ref(), &live, signals)).await;
         if let Some(registration) = registration {
             registration::farewell(&registration.client, &live).await;
+            if registration.claims.is_some() {
+                let client = &registration.client;
+                let siblings = registration::siblings(&self.setting, &self.spec, client);
+                siblings.hear().await;
+            }
         }
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The session's servers, as far as they are known before the proxy is.
@@ -144,6 +163,7 @@ impl Launch {
         &self,
         registration: Option<&Registration>,
         live: &watch::Sender<Live>,
+        signals: Signals,
     ) -> Result<Exit, Failure> {
         let state = paths::state(&self.setting.env);
         let dir = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
@@ -183,7 +203,7 @@ impl Launch {
             stale,
             log: &log,
         };
-        let result = attended.run(control, gear, &mut lives).await;
+        let result = attended.run(control, gear, &mut lives, signals).await;
         drop(lives);
         drop(dir);
         match logging::warnings() {
@@ -193,6 +213,19 @@ impl Launch {
         }
         result
     }
+}
+
+/// What `future` comes to, or the panic that ends it.
+async fn caught<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
 }
 
 fn failed(error: anyhow::Error) -> Failure {
@@ -230,5 +263,21 @@ fn bury_the_dead(state: &Path) {
                 "cannot clear up after a killed session"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_on_its_way() {
+        assert_eq!(caught(async { 1 }).await.expect("no panic"), 1);
+        let late = caught(async {
+            tokio::task::yield_now().await;
+            panic!("at last");
+        });
+        let panic = late.await.expect_err("a panic");
+        assert_eq!(panic.downcast_ref(), Some(&"at last"));
     }
 }

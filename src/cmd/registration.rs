@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::family::Siblings;
 use super::serve;
 use super::setting::Setting;
 use crate::hub::client::{Client, Error as HubError};
+use crate::paths;
 use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::exit::Exit;
@@ -31,8 +33,9 @@ pub(super) struct Registration {
     /// Where the hub's tools are, over the agent's transport; None: it does
     /// not speak that.
     pub(super) tools: Option<Endpoint>,
-    /// It is a hub of ours: another can take its place.
-    pub(super) ours: bool,
+    /// Where names are claimed; None: it is a hub of ours, which another can
+    /// take the place of.
+    pub(super) claims: Option<Endpoint>,
 }
 
 /// Enters us into the hub's books, starting a hub if none answers.
@@ -70,12 +73,18 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     };
     // Another's hub does not say: it is where the configuration has it.
     let tools = (port.is_some() || !ours).then(|| tools(setting, spec.hub_transport(), port));
+    let claims = (!ours).then(|| self::tools(setting, Transport::Http, None));
+    let mut identity = registered.identity;
+    if let Some(claims) = &claims {
+        let siblings = siblings(setting, spec, &client);
+        identity = siblings.settle(claims, identity).await;
+    }
     Ok(Registration {
         client,
-        identity: registered.identity,
+        identity,
         human,
         tools,
-        ours,
+        claims,
     })
 }
 
@@ -109,11 +118,33 @@ pub(super) async fn revive(setting: Arc<Setting>, mut state: watch::Receiver<Hub
     }
 }
 
+/// Gives up a registration that is under way.
+pub(super) async fn forgo(registering: impl Future<Output = Result<Registration, Failure>>) {
+    if let Ok(Ok(registered)) = tokio::time::timeout(FAREWELL, registering).await {
+        leave(&registered.client, &registered.identity).await;
+    }
+}
+
+/// Who else is registered like us, while we have no session.
+pub(super) fn siblings(setting: &Setting, spec: &AgentSpec, client: &Client) -> Siblings {
+    Siblings {
+        root: paths::state(&setting.env),
+        us: None,
+        base: spec.name.clone(),
+        hub: client.url(),
+    }
+}
+
 /// Leaves the hub's books, if it listens.
 pub(super) async fn farewell(client: &Client, live: &watch::Sender<Live>) {
     let identity = live.borrow().identity.clone();
-    let Some(identity) = identity else { return };
-    match tokio::time::timeout(FAREWELL, client.deregister(&identity)).await {
+    if let Some(identity) = identity {
+        leave(client, &identity).await;
+    }
+}
+
+async fn leave(client: &Client, identity: &Identity) {
+    match tokio::time::timeout(FAREWELL, client.deregister(identity)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(%error, "not deregistered"),
         Err(_) => warn!("not deregistered: the hub does not answer"),

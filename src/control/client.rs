@@ -17,10 +17,11 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::protocol::{
-    Failed, NewToken, Prompt, Reach, Receipt, Refusal, Restarted, Screen, Session,
+    Asked, Checked, Failed, NewToken, Prompt, Reach, Receipt, Refusal, Restarted, Screen, Session,
 };
 use super::socket;
 use crate::catalog::shown::{Listed, Verdict};
+use crate::types::hub::Until;
 use crate::types::identity::{ServerName, Token};
 
 /// How long a session may take to answer.
@@ -151,6 +152,16 @@ impl Client {
     /// If nobody answers.
     pub async fn screen(&self) -> Result<Screen, Error> {
         self.get("/v1/screen").await
+    }
+
+    /// Has the session look at its hub, and waits for that; what it is called
+    /// then.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it is not registered in time, or does without a hub.
+    pub async fn check(&self, until: Until) -> Result<String, Error> {
+        let body = self.post("/v1/hub/check", &Asked { until }).await?;
+        Ok(self.read::<Checked>(&body)?.name)
     }
 
     /// How to reach a server of the session.

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod find;
+mod hub;
 mod prompts;
 pub mod protocol;
 pub mod roster;
@@ -15,5 +16,6 @@ mod servers;
 mod socket;
 
 pub use client::Client;
+pub use hub::Standing;
 pub use server::{Desk, bind, serve};
 pub use socket::NAME;

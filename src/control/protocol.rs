@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::shown;
 use crate::session::{State, Word};
 use crate::types::evidence::Step;
-use crate::types::hub::HubState;
+use crate::types::hub::{HubState, Until};
 use crate::types::identity::{AgentName, ServerName, SessionId, Token};
 use crate::types::prompt::Wait;
 
@@ -121,6 +121,21 @@ pub struct Screen {
 pub struct Cursor {
     pub row: u16,
     pub column: u16,
+}
+
+/// `POST /v1/hub/check`: have a heartbeat made, and wait. For the sessions of
+/// one family, and for nobody else: no part of the public contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    pub until: Until,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The instance's name by now.
+    pub name: String,
 }
 
 /// `POST /v1/bridge/{server}`: how to reach a server of the session. For

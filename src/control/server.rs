@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::find;
+use super::hub::{self, Standing};
 use super::prompts;
 use super::protocol::{Brief, Failed, Hub, Local, Reach, Refusal, Restarted, Session};
 use super::servers;
@@ -79,8 +80,8 @@ pub struct Desk {
     /// Further spellings of the session's variables.
     pub prefixes: Vec<String>,
     pub session: session::Session,
-    /// The hub's URL and how we stand with it, unless we do without.
-    pub hub: Option<(String, watch::Receiver<HubState>)>,
+    /// How we stand with the hub, unless we do without.
+    pub hub: Option<Standing>,
     pub started_at: SystemTime,
     /// A terminal shows the session.
     pub is_attached: bool,
@@ -155,6 +156,7 @@ fn routes(desk: Arc<Desk>) -> Router {
         .route(PROMPTS, post(prompts::send))
         .route("/v1/prompts/{id}", get(prompts::receipt))
         .route("/v1/screen", get(prompts::screen))
+        .route("/v1/hub/check", post(hub::check))
         .route("/v1/mcp", get(servers::list))
         .route(
             "/v1/mcp/{server}",
@@ -191,8 +193,8 @@ async fn in_time(request: Request, next: Next) -> Response {
 async fn session(State(desk): State<Arc<Desk>>) -> Json<Session> {
     let state = desk.session.state().await;
     let status = *desk.session.status().borrow();
-    let (hub, state_of_hub) = match &desk.hub {
-        Some((url, state)) => (Some(url.clone()), *state.borrow()),
+    let (url, state_of_hub) = match &desk.hub {
+        Some(hub) => (Some(hub.url.clone()), *hub.state.borrow()),
         None => (None, HubState::Offline),
     };
     let servers = desk.catalog.list().into_iter().map(|server| Brief {
@@ -215,7 +217,7 @@ async fn session(State(desk): State<Arc<Desk>>) -> Json<Session> {
         restarts: status.restarts,
         attached: desk.is_attached,
         hub: Hub {
-            url: hub,
+            url,
             state: state_of_hub,
         },
         mcp: servers.collect(),
@@ -276,7 +278,7 @@ async fn failed(
 
 impl Desk {
     /// The instance's name at this moment.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let identity = self.live.borrow().identity.clone();
         identity.map_or_else(
             || self.context.name.clone(),

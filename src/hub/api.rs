@@ -95,9 +95,9 @@ pub struct Beat {
 
 /// What a heartbeat answers: the name that counts from now on.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Beaten {
+pub struct Beaten<Name = InstanceName> {
     pub ok: bool,
-    pub name: InstanceName,
+    pub name: Name,
     #[serde(default)]
     pub pending: bool,
 }

@@ -3,7 +3,9 @@
 //! One connection per request: a heartbeat every five seconds needs no pool,
 //! and a registration is on the way of every launch.
 
+mod claim;
 mod error;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +14,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,13 +23,18 @@ use super::api::{
     Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rules, Send, Status,
     Synced,
 };
-use super::events::TooLong;
-use super::exchange::{self, Opened, Stream};
+use super::exchange::{self, Opened};
 use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::text::one_line;
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Endpoint;
 
+pub use claim::{Claim, Claims};
 pub use error::Error;
+pub use stream::Events;
+
+/// Characters of what a hub says that reach our words.
+const LONGEST_REASON: usize = 300;
 
 /// A hub at an address. Cheap to make and to clone: nothing is open.
 #[derive(Debug, Clone)]
@@ -122,14 +129,16 @@ impl Client {
     }
 
     /// Renews the lease; returns the name that counts from now on.
+    /// [`Error::BadName`]: the lease is renewed, but the name is none of ours:
+    /// agentchattr lets an agent claim any text.
     pub async fn heartbeat(
         &self,
         who: &Identity,
         active: Option<bool>,
     ) -> Result<InstanceName, Error> {
         let path = format!("/api/heartbeat/{}", who.name);
-        let beaten: Beaten = self.post(&path, &who.token, &Beat { active }).await?;
-        Ok(beaten.name)
+        let beaten: Beaten<String> = self.post(&path, &who.token, &Beat { active }).await?;
+        beaten.name.try_into().map_err(|_| Error::BadName)
     }
 
     /// Ends the registration for good.
@@ -297,13 +306,12 @@ impl Client {
 
     /// Sends a request and reads what it is answered.
     async fn answer<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, Error> {
-        let (status, body) = exchange::whole(&self.rest, request)
-            .await
-            .map_err(|error| self.broken(&error))?;
-        if status.is_success() {
-            serde_json::from_slice(&body).map_err(|_| self.not_a_hub())
+        let answer = exchange::whole(&self.rest, request).await;
+        let answer = answer.map_err(|error| self.broken(&error))?;
+        if answer.status().is_success() {
+            serde_json::from_slice(answer.body()).map_err(|_| self.not_a_hub())
         } else {
-            Err(self.refused(status, &body))
+            Err(self.refused(&answer))
         }
     }
 
@@ -319,22 +327,23 @@ impl Client {
                 stream,
                 of: PhantomData,
             }),
-            Ok(Opened::Refused(status, body)) => Err(self.refused(status, &body)),
+            Ok(Opened::Refused(answer)) => Err(self.refused(&answer)),
             Err(error) => Err(self.broken(&error)),
         }
     }
 
     /// What an answer that is an error means.
-    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+    fn refused(&self, answer: &Response<Bytes>) -> Error {
         // FastAPI's own answers (an unknown path) say `detail`.
-        let said = serde_json::from_slice(body).ok().and_then(|value: Value| {
+        let said = serde_json::from_slice(answer.body()).ok();
+        let said = said.and_then(|value: Value| {
             let text = value.get("error").or_else(|| value.get("detail"))?;
-            Some(
-                text.as_str()
-                    .map_or_else(|| text.to_string(), str::to_owned),
-            )
+            let text = text
+                .as_str()
+                .map_or_else(|| text.to_string(), str::to_owned);
+            Some(one_line(&text, LONGEST_REASON))
         });
-        match (status, said) {
+        match (answer.status(), said) {
             (StatusCode::CONFLICT, Some(_)) => Error::Conflict,
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(text)) => {
                 Error::Unauthorized { text }
@@ -366,28 +375,6 @@ impl Client {
     fn not_a_hub(&self) -> Error {
         Error::NotAHub {
             url: self.rest.at("/").to_string(),
-        }
-    }
-}
-
-/// A stream of events from the hub.
-#[derive(Debug)]
-pub struct Events<T> {
-    client: Client,
-    stream: Stream,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T: DeserializeOwned> Events<T> {
-    /// The next event; None when the hub has ended the stream. Safe to drop
-    /// while it waits: nothing is lost.
-    pub async fn next(&mut self) -> Result<Option<T>, Error> {
-        match self.stream.next().await {
-            Ok(Some(data)) => serde_json::from_str(&data)
-                .map(Some)
-                .map_err(|_| self.client.not_a_hub()),
-            Ok(None) => Ok(None),
-            Err(TooLong) => Err(self.client.not_a_hub()),
         }
     }
 }

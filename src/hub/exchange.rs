@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -36,7 +36,7 @@ type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 pub(super) async fn whole(
     to: &Endpoint,
     request: Request<Full<Bytes>>,
-) -> io::Result<(StatusCode, Bytes)> {
+) -> io::Result<Response<Bytes>> {
     in_time(async {
         let (mut sender, connection) = connect(to).await?;
         let exchange = async { collect(sender.send_request(request).await?).await };
@@ -48,7 +48,7 @@ pub(super) async fn whole(
 /// What became of a stream.
 pub(super) enum Opened {
     Stream(Stream),
-    Refused(StatusCode, Bytes),
+    Refused(Response<Bytes>),
 }
 
 /// Sends a request whose answer stays open; only its head must be in time.
@@ -70,10 +70,10 @@ pub(super) async fn open(to: &Endpoint, request: Request<Full<Bytes>>) -> io::Re
                 ready: VecDeque::new(),
             }));
         }
-        let (status, body) = drive(connection, collect(response))
+        let refused = drive(connection, collect(response))
             .await
             .map_err(plain)??;
-        Ok(Opened::Refused(status, body))
+        Ok(Opened::Refused(refused))
     })
     .await
 }
@@ -127,13 +127,11 @@ async fn connect(to: &Endpoint) -> io::Result<(http1::SendRequest<Full<Bytes>>, 
     http1::handshake(TokioIo::new(stream)).await.map_err(plain)
 }
 
-async fn collect(response: Response<Incoming>) -> hyper::Result<io::Result<(StatusCode, Bytes)>> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await;
+async fn collect(response: Response<Incoming>) -> hyper::Result<io::Result<Response<Bytes>>> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
     Ok(body
-        .map(|body| (status, body.to_bytes()))
+        .map(|body| Response::from_parts(head, body.to_bytes()))
         .map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error)))
 }
 

@@ -55,6 +55,18 @@ async fn what_is_not_there_is_refused_in_json() {
         ("GET /", "", 404, "there is no such route"),
         ("GET /v1/screens", "", 404, "there is no such route"),
         (
+            "POST /v1/hub/check",
+            "",
+            400,
+            "the body is no `{\"until\"}`",
+        ),
+        (
+            "POST /v1/hub/check",
+            "{\"until\":\"heard\"}",
+            404,
+            "this session does without a hub",
+        ),
+        (
             "POST /v1/session",
             "",
             405,

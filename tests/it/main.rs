@@ -3,6 +3,7 @@
 
 mod support;
 
+mod agentchattr; // the server that plays agentchattr, and a launch against it
 mod agents; // every built-in agent finds every server
 mod authorized; // credentials that live, on their way to a server
 mod bridge; // an agent that speaks stdio, and its session's servers
@@ -15,6 +16,7 @@ mod hosting; // servers that are commands, run behind the proxy
 mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
 mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
+mod identity; // one name for life, on agentchattr's server
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`

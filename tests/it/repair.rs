@@ -10,11 +10,11 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wrapper::hub::Client;
-use wrapper::presence::Presence;
+use wrapper::presence::{Nobody, Presence};
 use wrapper::proxy::Patience;
 use wrapper::types::agent::Transport;
 use wrapper::types::hub::HubState;
@@ -640,12 +640,17 @@ async fn a_hub_that_a_call_waits_for_is_looked_for_in_a_hurry() {
     let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let presence = Presence {
         client: Client::new(Endpoint::loopback(port, "/")),
+        tools: None,
         base: "claude".parse().expect("a name"),
         label: None,
         human: None,
         live: watch::Sender::new(live),
         state: watch::Sender::new(HubState::Registered),
         nudge: Arc::clone(&nudge),
+        busy: watch::channel(false).1,
+        checks: mpsc::channel(1).1,
+        family: Arc::new(Nobody),
+        events: mpsc::unbounded_channel().0,
     };
     let task = tokio::spawn(presence.run(stop.clone()));
     nudge.notify_one();

@@ -14,6 +14,9 @@ pub enum Error {
     /// The token is stale: register again.
     #[error("the hub no longer knows this session")]
     Conflict,
+    /// We are registered under a name that could not stand in a path.
+    #[error("the hub calls this session by a name that is none")]
+    BadName,
     #[error("the hub refuses the token: {text}")]
     Unauthorized { text: String },
     #[error("the hub refuses: {text} (status {status})")]

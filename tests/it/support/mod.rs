@@ -1,5 +1,6 @@
 //! What tests stand on.
 
+pub(crate) mod agentchattr; // the server that plays agentchattr, and its human
 pub(crate) mod desk; // a session's socket and proxy without an agent
 pub(crate) mod failing; // an MCP server that is struck by every fault
 pub(crate) mod forgetful; // an MCP server that forgets its sessions

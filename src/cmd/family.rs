@@ -1,0 +1,159 @@
+//! The other sessions of our base on our hub: found on the roster, asked on
+//! their sockets.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::control::protocol::Session;
+use crate::control::roster;
+use crate::control::{Client, NAME};
+use crate::presence::{self, Family, Rank, Waiting, slot};
+use crate::types::hub::Until;
+use crate::types::identity::{AgentName, Identity, InstanceName, SessionId};
+use crate::types::upstream::Endpoint;
+
+/// How long a session may take to say whose it is: longer, and it sleeps. And
+/// how long to hear from the hub, where nothing depends on that.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The other sessions of `base` on the hub at `hub`, below the root of all
+/// state. None of them is kept: each question asks who is there.
+#[derive(Debug)]
+pub(super) struct Siblings {
+    pub(super) root: PathBuf,
+    /// Our own session, while there is one.
+    pub(super) us: Option<SessionId>,
+    pub(super) base: AgentName,
+    pub(super) hub: String,
+}
+
+/// A sibling, and the way to ask it more.
+struct Sibling {
+    session: Session,
+    client: Client,
+}
+
+/// Who is there.
+#[derive(Default)]
+struct Found {
+    us: Option<Session>,
+    siblings: Vec<Sibling>,
+    /// Sessions that do not say whose they are.
+    silent: usize,
+}
+
+impl Siblings {
+    /// Gives a newcomer on a hub of agentchattr's the best name that nobody
+    /// bears, nor will want back: that of who has just left, most likely. The
+    /// others may be called otherwise for it: they hear of that.
+    pub(super) async fn settle(&self, tools: &Endpoint, newcomer: Identity) -> Identity {
+        if slot(&self.base, newcomer.name.as_str()) == Some(1) {
+            return newcomer;
+        }
+        let found = self.look().await;
+        let names = found.siblings.iter().map(|one| one.session.name.clone());
+        let names: Vec<String> = names.collect();
+        let settled = if found.silent == 0 {
+            presence::settle(tools, &self.base, newcomer, &names).await
+        } else {
+            newcomer
+        };
+        found.hear().await;
+        settled
+    }
+
+    /// Has the others hear from the hub what they are called.
+    pub(super) async fn hear(&self) {
+        self.look().await.hear().await;
+    }
+
+    async fn look(&self) -> Found {
+        let mut asked = JoinSet::new();
+        for dir in roster::roster(&self.root).alive {
+            asked.spawn(async move {
+                let client = Client::new(&dir.join(NAME));
+                match timeout(PATIENCE, client.session()).await {
+                    Ok(Ok(session)) => Some(Sibling { session, client }),
+                    Ok(Err(error)) => {
+                        debug!(%error, dir = %dir.display(), "a session does not say whose it is");
+                        None
+                    }
+                    Err(_) => None,
+                }
+            });
+        }
+        let mut found = Found::default();
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Some(one)) if self.us.as_ref() == Some(&one.session.id) => {
+                    found.us = Some(one.session);
+                }
+                Ok(Some(one)) if self.is_sibling(&one.session) => found.siblings.push(one),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => found.silent += 1,
+            }
+        }
+        found
+    }
+
+    fn is_sibling(&self, session: &Session) -> bool {
+        session.agent == self.base && session.hub.url.as_ref() == Some(&self.hub)
+    }
+
+    fn rank(&self, name: &str, session: &Session) -> Rank {
+        Rank::new(&self.base, name, &session.started_at, session.id.as_str())
+    }
+}
+
+impl Found {
+    /// Has all hear from the hub what they are called.
+    async fn hear(self) {
+        let mut asked = JoinSet::new();
+        for Sibling { client, .. } in self.siblings {
+            asked.spawn(async move {
+                if let Err(error) = client.check(Until::Heard).await {
+                    info!(%error, "a sibling has not heard from the hub");
+                }
+            });
+        }
+        if timeout(PATIENCE, asked.join_all()).await.is_err() {
+            info!("a sibling has not heard from the hub in time");
+        }
+    }
+}
+
+impl Family for Siblings {
+    fn go_first<'a>(&'a self, name: &'a InstanceName) -> Waiting<'a, ()> {
+        Box::pin(async move {
+            let found = self.look().await;
+            let own = found.us.map(|us| self.rank(name.as_str(), &us));
+            let mut asked = JoinSet::new();
+            for Sibling { session, client } in found.siblings {
+                let rank = self.rank(&session.name, &session);
+                let until = if own.as_ref().is_some_and(|own| rank < *own) {
+                    Until::Registered
+                } else {
+                    Until::Heard
+                };
+                asked.spawn(async move {
+                    match client.check(until).await {
+                        Ok(name) => info!(name, ?until, "a sibling goes before us"),
+                        Err(error) => info!(%error, "a sibling does not go before us"),
+                    }
+                });
+            }
+            asked.join_all().await;
+        })
+    }
+
+    fn has_others(&self) -> Waiting<'_, bool> {
+        Box::pin(async {
+            let found = self.look().await;
+            found.silent > 0 || !found.siblings.is_empty()
+        })
+    }
+}
