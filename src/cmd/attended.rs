@@ -17,10 +17,11 @@ use super::lives::Lives;
 use super::plan::{self, Wiring};
 use super::registration::{self, Registration};
 use super::signals::Signals;
-use super::{program, unconnected};
+use super::{post, program, unconnected};
 use crate::control;
 use crate::inbox::Inbox;
-use crate::presence::{Check, Presence};
+use crate::presence::{Check, Presence, slot};
+use crate::queue::Queue;
 use crate::report::Failure;
 use crate::session::{self, Session};
 use crate::terminal::tty::DevTty;
@@ -62,6 +63,7 @@ impl Attended<'_> {
         &self,
         control: UnixListener,
         gear: Gear,
+        queue: Option<Queue>,
         lives: &mut Lives<'_>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
@@ -108,7 +110,7 @@ impl Attended<'_> {
             self.attend_hub(
                 registration,
                 (state, checks),
-                session,
+                (session, queue),
                 &gear.catalog,
                 &mut tasks,
             );
@@ -131,7 +133,7 @@ impl Attended<'_> {
         &self,
         registration: &Registration,
         (state, checks): (watch::Sender<HubState>, mpsc::Receiver<Check>),
-        session: Session,
+        (session, queue): (Session, Option<Queue>),
         catalog: &Arc<crate::catalog::Catalog>,
         tasks: &mut Tasks,
     ) {
@@ -150,9 +152,7 @@ impl Attended<'_> {
             let revived = registration::revive(Arc::clone(setting), state.subscribe());
             tasks.until_stop(Box::pin(revived));
         }
-        // Nobody says yet whether the agent works, or listens to its names.
-        let (_, busy) = watch::channel(false);
-        let (events, _) = mpsc::unbounded_channel();
+        let (events, heard) = mpsc::unbounded_channel();
         let siblings = Siblings {
             us: Some(self.wiring.context.id.clone()),
             ..registration::siblings(setting, spec, &registration.client)
@@ -166,17 +166,24 @@ impl Attended<'_> {
             live: self.live.clone(),
             state,
             nudge: Arc::clone(&self.stale),
-            busy,
+            busy: session.busy(),
             checks,
             family: Arc::new(siblings),
             events,
         };
         tasks.set.spawn(presence.run(tasks.stop.clone()));
+        let Some(post) = post::post(setting, registration, queue, heard) else {
+            return;
+        };
         let inbox = Inbox {
             client: registration.client.clone(),
             live: self.live.subscribe(),
             session,
             nudge: Arc::clone(&self.stale),
+            post,
+            is_later: slot(&spec.name, registration.identity.name.as_str())
+                .is_some_and(|slot| slot > 1),
+            patience: spec.pacing.undelivered_after,
         };
         tasks.set.spawn(inbox.run(tasks.stop.clone()));
     }

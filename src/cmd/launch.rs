@@ -21,7 +21,7 @@ use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
-use super::{dry_run, gather, plan, program};
+use super::{dry_run, gather, plan, post, program};
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::{self, SessionDir};
@@ -203,7 +203,11 @@ impl Launch {
             stale,
             log: &log,
         };
-        let result = attended.run(control, gear, &mut lives, signals).await;
+        let queue = registration
+            .and_then(|registration| post::queue(&self.setting, &self.spec, &dir.id, registration));
+        let result = attended
+            .run(control, gear, queue, &mut lives, signals)
+            .await;
         drop(lives);
         drop(dir);
         match logging::warnings() {

@@ -16,6 +16,7 @@ mod launch;
 mod lives;
 mod mcp;
 mod plan;
+mod post;
 mod program;
 mod ps;
 mod read;

@@ -12,7 +12,7 @@ use super::serve;
 use super::setting::Setting;
 use crate::hub::client::{Client, Error as HubError};
 use crate::paths;
-use crate::report::{self, Failure};
+use crate::report::Failure;
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::exit::Exit;
 use crate::types::hub::HubState;
@@ -62,11 +62,6 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     }
     let registered = result.map_err(register_failure)?;
     let ours = registered.mcp_port.is_some();
-    if !ours {
-        report::warning(
-            "this hub is none of ours: mentions do not reach the agent in this version",
-        );
-    }
     let port = match spec.hub_transport() {
         Transport::Http => registered.mcp_port,
         Transport::Sse => registered.sse_port,

@@ -69,6 +69,9 @@ pub(super) fn spec(
         pacing: Pacing {
             enter_delay: raw.inject_delay.map_or(pacing.enter_delay, |delay| delay.0),
             draft_wait: raw.draft_wait.map_or(pacing.draft_wait, |wait| wait.0),
+            undelivered_after: raw
+                .undelivered_after
+                .map_or(pacing.undelivered_after, |wait| wait.0),
             ..pacing
         },
     })

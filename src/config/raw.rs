@@ -74,6 +74,7 @@ pub(super) struct RawAgent {
     pub(super) approve_tools: Option<bool>,
     pub(super) inject_delay: Option<Seconds>,
     pub(super) draft_wait: Option<Span>,
+    pub(super) undelivered_after: Option<Span>,
     pub(super) r#type: Option<String>,
     enter_backend: Option<IgnoredAny>,
     base_url: Option<IgnoredAny>,

@@ -241,6 +241,8 @@ pub struct Pacing {
     /// How long a line that the user has begun is waited for, before the agent
     /// is made to put it aside, if it can.
     pub draft_wait: Duration,
+    /// How long a mention may wait before the chat is told.
+    pub undelivered_after: Duration,
 }
 
 impl Default for Pacing {
@@ -251,6 +253,7 @@ impl Default for Pacing {
             settle: Duration::from_secs(1),
             echo_timeout: Duration::from_secs(3),
             draft_wait: Duration::from_secs(300),
+            undelivered_after: Duration::from_secs(60),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod exit;
 pub mod hub;
 pub mod identity;
+pub mod mention;
 pub mod options;
 pub mod prompt;
 pub mod reply;

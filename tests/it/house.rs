@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("cmd", &["*"]),
     ("presence", &["hub", "types"]),
-    ("inbox", &["hub", "session", "types"]),
+    ("inbox", &["hub", "presence", "queue", "session", "types"]),
     ("bridge", &["control", "paths", "types"]),
     ("control", &["catalog", "paths", "session", "types"]),
     (
