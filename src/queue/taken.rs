@@ -83,17 +83,17 @@ impl Taken {
         }
     }
 
-    /// The whole lines that are new, until they are `room` bytes or more,
-    /// and how many too long ones were passed over.
-    pub(super) fn lines(&mut self, room: usize) -> io::Result<(Vec<Line>, usize)> {
-        let (mut lines, mut bytes, mut skipped) = (Vec::new(), 0, 0);
+    /// The whole lines that are new, and how many too long ones were passed
+    /// over. What is read uses up `room`, in bytes, and ends with it.
+    pub(super) fn lines(&mut self, room: &mut u64) -> io::Result<(Vec<Line>, usize)> {
+        let (mut lines, mut skipped) = (Vec::new(), 0);
         if fs::symlink_metadata(&self.path)?.len() == self.read + self.tail {
             return Ok((lines, skipped));
         }
         let mut file = self.open()?;
         file.seek(SeekFrom::Start(self.read))?;
         let mut reader = BufReader::with_capacity(64 * 1024, file);
-        while bytes < room {
+        while *room > 0 {
             let mut line = Vec::new();
             let n = (&mut reader).take(LINE).read_until(b'\n', &mut line)? as u64;
             let is_whole = line.pop_if(|last| *last == b'\n').is_some();
@@ -107,7 +107,7 @@ impl Taken {
             let is_first = self.read == 0;
             self.read += n;
             self.tail = 0;
-            bytes += line.len() + 1;
+            *room = room.saturating_sub(n);
             if self.is_skipping {
                 self.is_skipping = !is_whole;
             } else if is_whole {
