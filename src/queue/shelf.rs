@@ -106,9 +106,7 @@ impl Shelf {
             for (number, end) in ends.unwrap_or_default() {
                 if let Some(file) = self.files.get_mut(&number) {
                     file.waiting -= 1;
-                    // What follows and is no entry is done with as well.
-                    let done = if file.waiting == 0 { file.read } else { end };
-                    offsets.insert(number, done);
+                    offsets.insert(number, end);
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use nix::libc;
 
 use super::entry::LINE;
-use super::lease::{Writers, writers};
+use super::lease;
 use crate::types::identity::InstanceName;
 
 /// How long a file is kept that nobody writes to: a server that had found it
@@ -155,15 +155,15 @@ impl Taken {
         let age = SystemTime::now()
             .duration_since(changed)
             .unwrap_or_default();
-        let writers = if is_remote {
-            Writers::Unknown
+        let is_written = if is_remote {
+            None
         } else {
-            writers(&file)
+            lease::is_written(&file)
         };
-        let grace = match writers {
-            Writers::There => return Ok(Rest::Written),
-            Writers::Gone => GRACE,
-            Writers::Unknown => QUIET,
+        let grace = match is_written {
+            Some(true) => return Ok(Rest::Written),
+            Some(false) => GRACE,
+            None => QUIET,
         };
         Ok(match grace.checked_sub(age) {
             Some(left) if !left.is_zero() => Rest::After(left),

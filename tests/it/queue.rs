@@ -244,8 +244,11 @@ async fn a_writer_that_keeps_a_taken_file_open_is_read_to_its_end() {
         move || children(&spool).len() == 1
     })
     .await;
-    put(&mut writer, "three");
-    assert_eq!(done(&mut queue, 1).await, ["three"]);
+    // The reader waits already.
+    let (texts, ()) = tokio::join!(done(&mut queue, 1), async {
+        put(&mut writer, "three");
+    });
+    assert_eq!(texts, ["three"]);
     // The end of a writer shows in no write.
     drop(writer);
     let spool = data.spools()[0].join("taken");
@@ -476,6 +479,16 @@ async fn a_data_directory_that_is_made_anew_is_read_on() {
     data.put("claude", "one");
     assert_eq!(done(&mut queue, 1).await, ["one"]);
     fs::remove_dir_all(data.path()).expect("removed");
+    soon("the queue hears of it", async {
+        while queue.polls().is_none() {
+            tokio::select! {
+                biased;
+                batch = queue.next() => panic!("nobody wrote {batch:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    })
+    .await;
     fs::create_dir(data.path()).expect("made");
     data.put("claude", "two");
     assert_eq!(done(&mut queue, 1).await, ["two"]);
