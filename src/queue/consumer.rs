@@ -284,3 +284,32 @@ fn now() -> u64 {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     u64::try_from(unix.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_events_the_clock_tells() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (base, name) = ("claude".parse(), "claude".parse());
+        let (base, name) = (base.expect("an agent"), name.expect("a name"));
+        let polling = |_: &Path, _: &Path| Watch::polling("as the test wants it".into());
+        let session = SessionId::random();
+        let queue = Queue::watching(dir.path(), &session, &base, &name, polling);
+        let mut queue = queue.expect("opened");
+        assert_eq!(queue.polls(), Some("as the test wants it"));
+        let path = dir.path().join("claude_queue.jsonl");
+        let (batch, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(20), queue.next()),
+            async {
+                // The first look is over.
+                let mut file = fs::File::create(&path).expect("made");
+                file.write_all(b"{\"text\":\"one\"}\n").expect("written");
+            }
+        );
+        assert_eq!(batch.expect("in time")[0].entry.text, "one");
+    }
+}

@@ -103,7 +103,7 @@ mod tests {
                 },
             ),
             (r#""general","prompt":" "}"#, plain.clone()),
-            (r#"3}"#, plain.clone()),
+            (r"3}", plain.clone()),
         ] {
             let parsed = parse(format!("{start}{end}").as_bytes());
             let is_cut = false;

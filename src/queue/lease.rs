@@ -2,15 +2,6 @@
 
 use std::fs::File;
 
-/// Who may still append to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writers {
-    Gone,
-    There,
-    /// The system does not tell.
-    Unknown,
-}
-
 #[cfg(target_os = "linux")]
 mod system {
     #![expect(unsafe_code, reason = "no crate has a safe form of leases")]
@@ -21,12 +12,10 @@ mod system {
     use nix::errno::Errno;
     use nix::libc::{self, c_int};
 
-    use super::Writers;
-
     /// From `fcntl.h`, the same on every architecture; `libc` lacks it.
     const F_SETSIG: c_int = 10;
 
-    pub(in super::super) fn writers(file: &File) -> Writers {
+    pub(super) fn is_written(file: &File) -> Option<bool> {
         let control = |command: c_int, value: c_int| {
             // SAFETY: the descriptor is open, and these commands take a number.
             Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, value) })
@@ -37,25 +26,26 @@ mod system {
             .and_then(|_| control(libc::F_SETLEASE, libc::F_RDLCK))
             .and_then(|_| control(libc::F_SETLEASE, libc::F_UNLCK));
         match leased {
-            Ok(_) => Writers::Gone,
-            Err(Errno::EAGAIN) => Writers::There,
-            Err(_) => Writers::Unknown,
+            Ok(_) => Some(false),
+            Err(Errno::EAGAIN) => Some(true),
+            Err(_) => None,
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    pub(in super::super) fn writers(_: &std::fs::File) -> super::Writers {
-        super::Writers::Unknown
+    pub(super) fn is_written(_: &std::fs::File) -> Option<bool> {
+        None
     }
 }
 
-/// Asks the kernel for a read lease on a file that is open for reading, which
-/// it grants only if nobody has it open for writing (`F_SETLEASE` of
-/// fcntl(2)), and gives it back at once.
-pub(super) fn writers(file: &File) -> Writers {
-    system::writers(file)
+/// True if somebody has a file open for writing; none if the system does not
+/// tell. Asks the kernel for a read lease on the file, which is open for
+/// reading: it grants one only if there is no writer (`F_SETLEASE` of
+/// fcntl(2)). It is given back at once.
+pub(super) fn is_written(file: &File) -> Option<bool> {
+    system::is_written(file)
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -68,16 +58,16 @@ mod tests {
         let path = dir.path().join("file");
         let writer = File::create(&path).expect("made");
         let reader = File::open(&path).expect("opened");
-        assert_eq!(writers(&reader), Writers::There);
+        assert_eq!(is_written(&reader), Some(true));
         std::fs::rename(&path, dir.path().join("moved")).expect("renamed");
         let second = writer.try_clone().expect("a duplicate");
         drop(writer);
-        assert_eq!(writers(&reader), Writers::There);
+        assert_eq!(is_written(&reader), Some(true));
         drop(second);
-        assert_eq!(writers(&reader), Writers::Gone);
+        assert_eq!(is_written(&reader), Some(false));
         // The lease is not kept: the next writer need not wait.
         let again = File::options().append(true).open(dir.path().join("moved"));
-        assert_eq!(writers(&reader), Writers::There);
+        assert_eq!(is_written(&reader), Some(true));
         drop(again.expect("opened"));
     }
 }

@@ -12,7 +12,7 @@ use super::journal::Offsets;
 use super::taken::{Line, Rest, Taken};
 
 /// About how many bytes of lines are handed out at once.
-const BATCH: usize = 1024 * 1024;
+const BATCH: u64 = 1024 * 1024;
 
 /// How long a writer may need to go that was heard going.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -106,9 +106,7 @@ impl Shelf {
             for (number, end) in ends.unwrap_or_default() {
                 if let Some(file) = self.files.get_mut(&number) {
                     file.waiting -= 1;
-                    // What follows and is no entry is done with as well.
-                    let done = if file.waiting == 0 { file.read } else { end };
-                    offsets.insert(number, done);
+                    offsets.insert(number, end);
                 }
             }
         }
@@ -116,13 +114,12 @@ impl Shelf {
     }
 
     /// Hands out what is new in a file.
-    fn read(&mut self, number: u64, room: &mut usize, look: &mut Look) -> io::Result<()> {
+    fn read(&mut self, number: u64, room: &mut u64, look: &mut Look) -> io::Result<()> {
         let Some(file) = self.files.get_mut(&number).filter(|_| *room > 0) else {
             return Ok(());
         };
-        let (lines, mut skipped) = file.lines(*room)?;
+        let (lines, mut skipped) = file.lines(room)?;
         for line in lines {
-            *room = room.saturating_sub(line.bytes.len() + 1);
             if !self.line(number, &line, look) && !line.bytes.trim_ascii().is_empty() {
                 skipped += 1;
             }

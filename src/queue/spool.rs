@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::journal::{self, Journal, Offsets};
 use super::names::Owner;
-use super::taken::Taken;
+use super::taken::{Rest, Taken};
 use crate::paths;
 use crate::types::identity::{InstanceName, SessionId};
 
@@ -40,7 +41,10 @@ impl Spool {
         let make = || -> Result<Self> {
             paths::private_dir(&root)?;
             let prefix = format!(".{session}-");
-            let unborn = tempfile::Builder::new().prefix(&prefix).tempdir_in(&root)?;
+            let unborn = tempfile::Builder::new()
+                .prefix(&prefix)
+                .permissions(fs::Permissions::from_mode(0o700))
+                .tempdir_in(&root)?;
             let lock = hold(unborn.path())?;
             paths::private_dir(&taken(unborn.path()))?;
             write(unborn.path(), &owner)?;
@@ -126,7 +130,7 @@ impl Spool {
         let mut adopted = Vec::new();
         for (dir, owner) in self.others() {
             let is_heir = self.owner.inherits(&owner);
-            if !is_heir && !is_empty(&dir) {
+            if !is_heir && !is_spent(&dir).is_ok_and(|is_spent| is_spent) {
                 continue;
             }
             let Ok(lock) = hold(&dir) else {
@@ -222,6 +226,18 @@ fn is_hidden(dir: &Path) -> bool {
 
 fn is_empty(dir: &Path) -> bool {
     fs::read_dir(taken(dir)).is_ok_and(|mut files| files.next().is_none())
+}
+
+/// True if all that a dead wrapper took was delivered, and nobody adds to it.
+fn is_spent(dir: &Path) -> io::Result<bool> {
+    let offsets = journal::read(&acked(dir))?;
+    for (number, path, name) in files(dir)? {
+        let read = offsets.get(&number).copied().unwrap_or_default();
+        if Taken::new(name, path, read).rest(false)? != Rest::Final(read) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Takes the lock of a spool, or says why not.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use nix::libc;
 
 use super::entry::LINE;
-use super::lease::{Writers, writers};
+use super::lease;
 use crate::types::identity::InstanceName;
 
 /// How long a file is kept that nobody writes to: a server that had found it
@@ -83,17 +83,17 @@ impl Taken {
         }
     }
 
-    /// The whole lines that are new, until they are `room` bytes or more,
-    /// and how many too long ones were passed over.
-    pub(super) fn lines(&mut self, room: usize) -> io::Result<(Vec<Line>, usize)> {
-        let (mut lines, mut bytes, mut skipped) = (Vec::new(), 0, 0);
+    /// The whole lines that are new, and how many too long ones were passed
+    /// over. What is read uses up `room`, in bytes, and ends with it.
+    pub(super) fn lines(&mut self, room: &mut u64) -> io::Result<(Vec<Line>, usize)> {
+        let (mut lines, mut skipped) = (Vec::new(), 0);
         if fs::symlink_metadata(&self.path)?.len() == self.read + self.tail {
             return Ok((lines, skipped));
         }
         let mut file = self.open()?;
         file.seek(SeekFrom::Start(self.read))?;
         let mut reader = BufReader::with_capacity(64 * 1024, file);
-        while bytes < room {
+        while *room > 0 {
             let mut line = Vec::new();
             let n = (&mut reader).take(LINE).read_until(b'\n', &mut line)? as u64;
             let is_whole = line.pop_if(|last| *last == b'\n').is_some();
@@ -107,7 +107,7 @@ impl Taken {
             let is_first = self.read == 0;
             self.read += n;
             self.tail = 0;
-            bytes += line.len() + 1;
+            *room = room.saturating_sub(n);
             if self.is_skipping {
                 self.is_skipping = !is_whole;
             } else if is_whole {
@@ -155,15 +155,15 @@ impl Taken {
         let age = SystemTime::now()
             .duration_since(changed)
             .unwrap_or_default();
-        let writers = if is_remote {
-            Writers::Unknown
+        let is_written = if is_remote {
+            None
         } else {
-            writers(&file)
+            lease::is_written(&file)
         };
-        let grace = match writers {
-            Writers::There => return Ok(Rest::Written),
-            Writers::Gone => GRACE,
-            Writers::Unknown => QUIET,
+        let grace = match is_written {
+            Some(true) => return Ok(Rest::Written),
+            Some(false) => GRACE,
+            None => QUIET,
         };
         Ok(match grace.checked_sub(age) {
             Some(left) if !left.is_zero() => Rest::After(left),

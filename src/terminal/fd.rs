@@ -1,5 +1,6 @@
 //! Descriptors of terminals: non-blocking, awaited, sized, and made the
-//! controlling terminal of a child. All the unsafe code of the house is here.
+//! controlling terminal of a child. All the unsafe code of the house is here,
+//! but for one system call of the queue.
 
 #![expect(
     unsafe_code,

@@ -5,11 +5,13 @@
 //! `/die SIGNAL`, `/dialog QUESTION`, `/late QUESTION` (opens after the next
 //! paste), `/servers` (connects to all that it was told of), `/call SERVER TOOL
 //! JSON` (in a session that `--live` has opened). Every other one is recorded, and the `--call`s are made. `fake-agent supervise` is the test
-//! door of the session instead, `fake-agent tool` an MCP server.
+//! door of the session instead, `fake-agent tool` an MCP server,
+//! `fake-agent queue` a reader of queue files.
 
 mod door;
 mod live;
 mod mcp;
+mod queue;
 mod sse;
 mod told;
 mod tool;
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("supervise") => return runtime.block_on(door::run()),
         Some("tool") => return tool::serve(),
+        Some("queue") => return runtime.block_on(queue::run()),
         _ => {}
     }
     runtime.block_on(Agent::new(Args::parse_from(own_args())).run())
