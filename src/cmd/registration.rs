@@ -140,7 +140,8 @@ pub(super) async fn farewell(client: &Client, live: &watch::Sender<Live>) {
 
 async fn leave(client: &Client, identity: &Identity) {
     match tokio::time::timeout(FAREWELL, client.deregister(identity)).await {
-        Ok(Ok(())) => {}
+        // It has forgotten us already.
+        Ok(Ok(()) | Err(HubError::Conflict)) => {}
         Ok(Err(error)) => warn!(%error, "not deregistered"),
         Err(_) => warn!("not deregistered: the hub does not answer"),
     }

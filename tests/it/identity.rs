@@ -1,27 +1,19 @@
-//! One name for life, on agentchattr's server: presence alone, and sessions
-//! whose agents call a tool meanwhile.
+//! One name for life, on agentchattr's server: what keeps an instance
+//! registered, without an agent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wrapper::hub::Client;
 use wrapper::presence::{Check, Event, Family, Nobody, Presence, Waiting, settle};
-use wrapper::types::exit::AgentExit;
 use wrapper::types::hub::{HubState, Until};
 use wrapper::types::identity::{Identity, InstanceName, Token};
 use wrapper::types::upstream::{Endpoint, Live};
 
 use super::support::agentchattr::Agentchattr;
-use super::support::pty::Outer;
-use super::support::world::World;
-use super::support::{eventually, soon};
+use super::support::soon;
 
 /// What keeps an instance registered, without an agent.
 struct Kept {
@@ -257,6 +249,41 @@ async fn the_last_of_a_family_keeps_its_number_while_another_sleeps() {
 }
 
 #[tokio::test]
+async fn a_server_that_knows_us_again_is_left_alone() {
+    let mut server = Agentchattr::start(&["--release", "0.5"]);
+    let mut claudes = Vec::new();
+    for _ in 0..2 {
+        claudes.push(server.register("claude").await);
+    }
+    let mut kept = Kept::new(&server, &claudes[1], Arc::new(Nobody));
+    for is_restarted in [false, true] {
+        if is_restarted {
+            server.restart();
+        } else {
+            // The first goes with the second's name: there is one left.
+            expire(&server, "claude-2").await;
+        }
+        kept.check(Until::Registered).await;
+        assert_eq!(called(&server, &claudes[1].1).await, "claude-2");
+    }
+    assert_eq!(server.told("claim").await, Vec::<Value>::new());
+    assert!(kept.events.try_recv().is_err(), "nothing has happened");
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_not_followed() {
+    let server = Agentchattr::start(&[]);
+    let claude = server.register("claude").await;
+    let mut kept = Kept::new(&server, &claude, Arc::new(Nobody));
+    let wish = json!({"sender": "x", "name": "../Bob\r!id"});
+    server.tool(Some(&claude.1), "chat_claim", wish).await;
+    assert_eq!(called(&server, &claude.1).await, "../Bob\r!id");
+    kept.check(Until::Registered).await;
+    assert!(kept.events.try_recv().is_err(), "nothing has happened");
+    assert_eq!(kept.renewed("another").await, "claude");
+}
+
+#[tokio::test]
 async fn the_last_of_a_family_follows_the_server() {
     let server = Agentchattr::start(&[]);
     let elder = server.register("claude").await;
@@ -309,147 +336,4 @@ async fn a_newcomer_gets_the_name_of_who_has_just_left() {
     let settled = settle(&tools(&server), &base, newcomer, &[]).await;
     assert_eq!(settled.name.as_str(), "claude");
     assert_eq!(called(&server, &token).await, "claude");
-}
-
-fn call(text: &str) -> String {
-    format!("chat_send={{\"channel\":\"general\",\"message\":\"{text}\"}}")
-}
-
-/// Launches an agent that says `text` for every prompt.
-async fn launch(world: &World, text: &str) -> Outer {
-    let mut terminal = world.launch(&["fake", "--", "--call", &call(text)]);
-    terminal.shows("\n>").await;
-    terminal
-}
-
-/// The names of the sessions, in the order of these processes.
-fn names(world: &World, of: &[&Outer]) -> Vec<String> {
-    let all = world.json(&["ps", "--json"]);
-    let all = all.as_array().expect("an array");
-    let name = |outer: &&Outer| {
-        let mut found = all.iter().filter(|one| one["pid"] == outer.pid());
-        Some(found.next()?["name"].as_str()?.to_owned())
-    };
-    of.iter().filter_map(name).collect()
-}
-
-async fn leave(mut terminal: Outer) {
-    terminal.keys(b"/exit 0\r").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
-}
-
-/// Between two looks at what the server does not tell by itself.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Waits until this was said, whatever else was.
-async fn hears(server: &Agentchattr, what: &str) {
-    let said = async {
-        while !server.said().await.iter().any(|one| one == what) {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    soon(what, said).await;
-}
-
-#[tokio::test]
-async fn a_call_that_waits_is_made_under_the_old_name() {
-    let world = World::new();
-    let server = Agentchattr::of(&world, &[]);
-    let mut terminal = launch(&world, "here I am").await;
-    expire(&server, "fake").await;
-    terminal.keys(b"go\r").await;
-    hears(&server, "fake: here I am").await;
-    assert_eq!(names(&world, &[&terminal]), ["fake"]);
-    leave(terminal).await;
-    // And so does who comes after it, though the name is reserved.
-    let terminal = launch(&world, "I am new").await;
-    assert_eq!(names(&world, &[&terminal]), ["fake"]);
-    leave(terminal).await;
-    assert_eq!(server.told("deregister").await.len(), 2);
-}
-
-#[tokio::test]
-async fn siblings_hear_at_once_who_comes_and_goes() {
-    let world = World::new();
-    let server = Agentchattr::of(&world, &[]);
-    let first = launch(&world, "one").await;
-    let second = launch(&world, "two").await;
-    assert_eq!(names(&world, &[&first, &second]), ["fake-1", "fake-2"]);
-    leave(first).await;
-    assert_eq!(names(&world, &[&second]), ["fake"]);
-    leave(second).await;
-    assert_eq!(server.told("deregister").await.len(), 2);
-}
-
-#[tokio::test]
-async fn a_session_that_ends_while_it_registers_is_not_left_behind() {
-    let world = World::new();
-    let hub = TcpListener::bind(("127.0.0.1", world.port)).await;
-    let hub = hub.expect("the port is free");
-    let mut terminal = world.launch(&["fake"]);
-    let (mut io, _) = soon("a registration", hub.accept())
-        .await
-        .expect("it comes");
-    asked(&mut io, "POST /api/register ").await;
-    let pid = Pid::from_raw(terminal.pid().cast_signed());
-    kill(pid, Signal::SIGHUP).expect("it runs");
-    let record = r#"{"name":"fake","token":"sesame","base":"fake","slot":1,"mcp_port":9}"#;
-    answer(io, record).await;
-    let (mut io, _) = soon("a farewell", hub.accept()).await.expect("it comes");
-    let head = asked(&mut io, "POST /api/deregister/fake ").await;
-    assert!(head.contains("Bearer sesame"), "{head}");
-    answer(io, r#"{"ok":true}"#).await;
-    assert_eq!(terminal.end().await, AgentExit::Code(129));
-}
-
-/// Reads a request that begins like this: what is left unread breaks the
-/// answer.
-async fn asked(io: &mut TcpStream, what: &str) -> String {
-    let mut text = Vec::new();
-    loop {
-        let read = soon(what, io.read_buf(&mut text)).await.expect("read");
-        assert!(read > 0, "it broke off");
-        let text = String::from_utf8_lossy(&text);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let lower = head.to_ascii_lowercase();
-            let length = lower.split("content-length: ").nth(1);
-            let length = length.and_then(|rest| rest.lines().next()?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                assert!(head.starts_with(what), "{head}");
-                return head.to_owned();
-            }
-        }
-    }
-}
-
-async fn answer(mut io: TcpStream, body: &str) {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-    let text = head + body;
-    soon("an answer", io.write_all(text.as_bytes()))
-        .await
-        .expect("written");
-}
-
-#[tokio::test]
-async fn three_of_one_base_keep_their_names_when_the_server_restarts() {
-    let world = World::new();
-    let mut server = Agentchattr::of(&world, &[]);
-    let mut first = launch(&world, "one").await;
-    let mut second = launch(&world, "two").await;
-    let mut third = launch(&world, "three").await;
-    let expected = ["fake-1", "fake-2", "fake-3"];
-    eventually("three names", || {
-        (names(&world, &[&first, &second, &third]) == expected).then_some(())
-    });
-    server.restart();
-    for terminal in [&mut third, &mut second, &mut first] {
-        terminal.keys(b"go\r").await;
-    }
-    for said in ["fake-1: one", "fake-2: two", "fake-3: three"] {
-        hears(&server, said).await;
-    }
-    assert_eq!(names(&world, &[&first, &second, &third]), expected);
-    for terminal in [third, second, first] {
-        leave(terminal).await;
-    }
 }
