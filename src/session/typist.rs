@@ -12,6 +12,7 @@
 //! the user's line aside.
 
 mod line;
+mod phase;
 mod queue;
 mod readiness;
 mod scene;
@@ -23,6 +24,7 @@ use crate::terminal::keys;
 use crate::types::agent::Pacing;
 use crate::types::prompt::Wait;
 use line::Line;
+use phase::Phase;
 use queue::{Pasted, Prompt, Queue};
 use readiness::Readiness;
 pub use scene::{Act, Scene};
@@ -50,22 +52,6 @@ pub struct Typist<T> {
     /// The user's keys that wait.
     held: Vec<u8>,
     readiness: Readiness,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Nothing of ours is under way.
-    Resting,
-    /// The agent was told to put the user's line aside; waiting for that until
-    /// then.
-    Stashing(Instant),
-    /// Pasted; waiting for the echo until then.
-    Pasted(Instant),
-    /// Echoed; Enter is due then.
-    Echoed(Instant),
-    /// Entered; waiting for a reaction until then. Holds what stood on the
-    /// screen from the echo on, and the row of the cursor.
-    Entered(Instant, (Vec<String>, u16)),
 }
 
 impl<T> Typist<T> {
@@ -213,7 +199,10 @@ impl<T> Typist<T> {
         }
         match self.phase {
             Phase::Resting => None,
-            Phase::Stashing(_) => self.release(),
+            Phase::Stashing(_) => {
+                self.line.keep();
+                self.release()
+            }
             Phase::Pasted(_) | Phase::Echoed(_) => self.give_up(now, Reason::Unshown),
             Phase::Entered(..) => self.conclude(now, Outcome::Unknown(Reason::Unseen)),
         }
@@ -397,18 +386,6 @@ impl<T> Typist<T> {
     /// How many prompts are under way: 0 or 1.
     fn under_way(&self) -> usize {
         self.phase.until().into_iter().count()
-    }
-}
-
-impl Phase {
-    /// When it ends by itself.
-    fn until(&self) -> Option<Instant> {
-        match self {
-            Self::Resting => None,
-            Self::Stashing(at) | Self::Pasted(at) | Self::Echoed(at) | Self::Entered(at, _) => {
-                Some(*at)
-            }
-        }
     }
 }
 
