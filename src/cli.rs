@@ -21,7 +21,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; restart SESSION
-  wrapper send SESSION TEXT, screen       type a prompt; see what the agent shows
+  wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online

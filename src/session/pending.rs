@@ -110,3 +110,25 @@ fn so_far(told: &watch::Receiver<Receipt>) -> Receipt {
         receipt
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::receipt::Word;
+
+    #[test]
+    fn the_last_prompts_are_remembered() {
+        let book = Book::default();
+        let word = |id| book.find(PromptId(id)).map(|receipt| receipt.word());
+        let (_, first, _told) = book.open(Instant::now());
+        assert_eq!(word(1), Some(Word::Queued));
+        drop(first);
+        assert_eq!(word(1), Some(Word::Refused), "nobody types it any more");
+        let tickets: Vec<Ticket> = (0..REMEMBERED)
+            .map(|_| book.open(Instant::now()).1)
+            .collect();
+        assert_eq!((word(1), word(2)), (None, Some(Word::Queued)));
+        assert_eq!(word(257), Some(Word::Queued));
+        assert_eq!((word(258), tickets.len()), (None, REMEMBERED));
+    }
+}

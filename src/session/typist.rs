@@ -12,18 +12,21 @@
 //! the user's line aside.
 
 mod line;
+mod phase;
 mod queue;
+mod readiness;
 mod scene;
 
 use std::time::{Duration, Instant};
 
-use super::detect::Sight;
 use super::receipt::{Options, Outcome, PromptId, Reason, Receipt};
 use crate::terminal::keys;
 use crate::types::agent::Pacing;
 use crate::types::prompt::Wait;
 use line::Line;
+use phase::Phase;
 use queue::{Pasted, Prompt, Queue};
+use readiness::Readiness;
 pub use scene::{Act, Scene};
 
 /// How long a reaction to Enter is waited for.
@@ -48,28 +51,7 @@ pub struct Typist<T> {
     line: Line,
     /// The user's keys that wait.
     held: Vec<u8>,
-    /// When this life of the agent began.
-    born: Instant,
-    /// This life has echoed a prompt.
-    proven: bool,
-    /// This life has asked for bracketed pastes.
-    pastes: bool,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Nothing of ours is under way.
-    Resting,
-    /// The agent was told to put the user's line aside; waiting for that until
-    /// then.
-    Stashing(Instant),
-    /// Pasted; waiting for the echo until then.
-    Pasted(Instant),
-    /// Echoed; Enter is due then.
-    Echoed(Instant),
-    /// Entered; waiting for a reaction until then. Holds what stood on the
-    /// screen from the echo on, and the row of the cursor.
-    Entered(Instant, (Vec<String>, u16)),
+    readiness: Readiness,
 }
 
 impl<T> Typist<T> {
@@ -80,9 +62,7 @@ impl<T> Typist<T> {
             phase: Phase::Resting,
             line: Line::new(pacing.draft_wait),
             held: Vec::new(),
-            born: now,
-            proven: false,
-            pastes: false,
+            readiness: Readiness::new(pacing.settle, now),
             pacing,
         }
     }
@@ -161,15 +141,13 @@ impl<T> Typist<T> {
         if let Phase::Pasted(_) = self.phase
             && self.held.is_empty()
         {
-            self.await_echo(now);
+            self.expect_echo(now);
         }
     }
 
     /// A new life of the agent has begun.
     pub fn agent_started(&mut self, now: Instant) {
-        self.born = now;
-        self.proven = false;
-        self.pastes = false;
+        self.readiness.begin_anew(now);
         self.line.begin_anew();
     }
 
@@ -199,8 +177,7 @@ impl<T> Typist<T> {
         if let Some(until) = self.phase.until() {
             return Some(until);
         }
-        let settled = still_since + self.pacing.settle;
-        let patient = self.born + self.long_settle();
+        let [settled, patient] = self.readiness.due(still_since);
         [
             Some(prompt.not_before),
             Some(settled),
@@ -222,7 +199,10 @@ impl<T> Typist<T> {
         }
         match self.phase {
             Phase::Resting => None,
-            Phase::Stashing(_) => self.release(),
+            Phase::Stashing(_) => {
+                self.line.keep();
+                self.release()
+            }
             Phase::Pasted(_) | Phase::Echoed(_) => self.give_up(now, Reason::Unshown),
             Phase::Entered(..) => self.conclude(now, Outcome::Unknown(Reason::Unseen)),
         }
@@ -236,7 +216,7 @@ impl<T> Typist<T> {
 
     /// Looks, and says what to do, if anything.
     pub fn step(&mut self, now: Instant, scene: &Scene) -> Option<Act<T>> {
-        self.pastes |= scene.view.bracketed_paste;
+        self.readiness.see(scene);
         let prompt = self.queue.front()?;
         match &self.phase {
             Phase::Resting => self.begin(now, scene),
@@ -256,8 +236,8 @@ impl<T> Typist<T> {
                     return self.give_up(now, dialog);
                 }
                 if prompt.is_echoed(scene) {
-                    self.proven = true;
-                    return self.await_enter(now);
+                    self.readiness.prove();
+                    return self.prepare_enter(now);
                 }
                 (now >= *until).then(|| self.give_up(now, Reason::Unshown))?
             }
@@ -304,37 +284,20 @@ impl<T> Typist<T> {
             if pasted.cleared != self.line.cleared() {
                 return self.conclude(now, Outcome::Unknown(Reason::LateEcho));
             }
-            return self.await_enter(now);
+            return self.prepare_enter(now);
         }
-        if *scene.sight == Sight::Draft {
-            return self.spare_line(now, scene);
+        match scene.obstacle() {
+            None => self.line.is_out_of_the_way(),
+            Some(Reason::Draft) => return self.spare_line(now, scene),
+            Some(other) => return self.waits(other),
         }
-        self.line.is_out_of_the_way();
-        if !self.is_ready(now, scene) {
+        if !self.readiness.is_ready(now, scene) {
             return self.waits(Reason::Starting);
         }
         if !self.is_idle_enough(scene) {
             return self.waits(Reason::Busy);
         }
         self.paste(now, scene)
-    }
-
-    /// True if what is typed now will arrive: an agent that is still starting
-    /// loses it, and one that never asked for pastes says less of itself.
-    fn is_ready(&self, now: Instant, scene: &Scene) -> bool {
-        let settled = now >= scene.still_since + self.pacing.settle;
-        let patient = now >= self.born + self.long_settle();
-        if scene.view.bracketed_paste {
-            (self.proven && !scene.unsure) || settled || patient
-        } else {
-            let blank = scene.view.rows.iter().all(String::is_empty);
-            !self.pastes && !blank && settled && (self.proven || patient)
-        }
-    }
-
-    /// How long a restless or a silent start is waited for.
-    fn long_settle(&self) -> Duration {
-        self.pacing.settle * 5
     }
 
     fn is_idle_enough(&self, scene: &Scene) -> bool {
@@ -347,7 +310,7 @@ impl<T> Typist<T> {
         self.line.holds_up(now);
         self.waits(Reason::Draft);
         let is_ours = self.queue.front()?.pasted.is_some();
-        if is_ours || *scene.sight != Sight::Draft || !self.is_idle_enough(scene) {
+        if is_ours || scene.obstacle() != Some(Reason::Draft) || !self.is_idle_enough(scene) {
             return None;
         }
         let keys = scene.stash.filter(|_| self.line.is_due(now))?;
@@ -361,18 +324,18 @@ impl<T> Typist<T> {
         let before = scene.places(&prompt.needle);
         prompt.paste(now, Pasted { before, cleared });
         let keys = keys::prompt(&prompt.line, scene.view.bracketed_paste);
-        self.await_echo(now);
+        self.expect_echo(now);
         Some(Act::Paste(keys))
     }
 
     /// The prompt is written: the agent is to show it.
-    fn await_echo(&mut self, now: Instant) {
+    fn expect_echo(&mut self, now: Instant) {
         let reading = self.reading();
         self.phase = Phase::Pasted(now + self.pacing.echo_timeout + reading);
     }
 
     /// The prompt is shown: Enter follows when it was read.
-    fn await_enter(&mut self, now: Instant) -> Option<Act<T>> {
+    fn prepare_enter(&mut self, now: Instant) -> Option<Act<T>> {
         let reading = self.reading();
         self.phase = Phase::Echoed(now + self.pacing.enter_delay + reading);
         self.queue.front_mut()?.is_shown();
@@ -423,18 +386,6 @@ impl<T> Typist<T> {
     /// How many prompts are under way: 0 or 1.
     fn under_way(&self) -> usize {
         self.phase.until().into_iter().count()
-    }
-}
-
-impl Phase {
-    /// When it ends by itself.
-    fn until(&self) -> Option<Instant> {
-        match self {
-            Self::Resting => None,
-            Self::Stashing(at) | Self::Pasted(at) | Self::Echoed(at) | Self::Entered(at, _) => {
-                Some(*at)
-            }
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The test door of the session: `fake-agent supervise SOCKET RESTART PROGRAM
 //! [ARGS…]` runs a program as a launch would, without configuration, hub and
-//! proxy. Lines `type TEXT`, `view`, `stop MS` and `panic` on the socket are
-//! commands; receipts and views come back as JSON lines. SIGTERM and SIGHUP stop, as for a
+//! proxy. Lines `type TEXT`, `view`, `busy BOOL`, `stop MS` and `panic` on the
+//! socket are commands; receipts and views come back as JSON lines, and `true`
+//! once the agent is as busy as that. SIGTERM and SIGHUP stop, as for a
 //! launch.
 
 use std::process::ExitCode;
@@ -102,6 +103,11 @@ async fn serve(stream: UnixStream, session: Session, panic: mpsc::Sender<()>) {
                         None => json!({"outcome": receipt.word()}),
                         Some(why) => json!({"outcome": receipt.word(), "reason": why.to_string()}),
                     }
+                }
+                Some(("busy", wanted)) => {
+                    let mut busy = session.busy();
+                    let seen = busy.wait_for(|busy| busy.to_string() == wanted).await;
+                    json!(seen.is_ok())
                 }
                 Some(("stop", ms)) => {
                     let ms = ms.parse().expect("milliseconds");

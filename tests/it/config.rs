@@ -427,6 +427,11 @@ fn mistakes_are_shown_where_they_are() {
     2 | env = { A = 1 }
       |             ^
     "#);
+    let drawn = User::with("[agents.x]\ndraft_wait = \"soon\"").wrong();
+    assert!(
+        drawn.contains("no duration like `30s` or `5m`: expected number at 0"),
+        "{drawn}"
+    );
     insta::assert_snapshot!(User::with("[agents.x]\ninject_delay = -1").wrong(), @r#"
     config.toml:2:16: -1 is no delay of 0 to 60 seconds
       |
@@ -677,6 +682,7 @@ fn help_is_a_pleasure() {
       wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
       wrapper ps                              the sessions; restart SESSION
+      wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground
       wrapper say TEXT, read [-f], who        the chat: write, read, who is online

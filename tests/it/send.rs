@@ -249,18 +249,22 @@ async fn an_agent_that_does_nothing_with_enter_leaves_it_unknown() {
         (end(&receipt), done),
         (("unknown", "no reaction to Enter"), false)
     );
-    terminal.keys(b"\x03").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(130));
+    exit(terminal).await;
 }
 
 #[tokio::test]
 async fn an_idle_agent_is_waited_for() {
     let world = World::new();
     let mut terminal = open(&world, &["--busy"], "\n>").await;
-    let sent = send(&world, &["--wait", "idle", "--timeout", "2s", "hello"]);
-    let (receipt, done) = receipt(&mut terminal, sent).await;
+    let (receipt, done) = receipt(&mut terminal, send(&world, &["hello"])).await;
+    assert!(done, "{receipt}");
+    let sent = send(&world, &["--wait", "idle", "--timeout", "1s", "hello"]);
+    let (receipt, done) = self::receipt(&mut terminal, sent).await;
     assert_eq!((end(&receipt), done), (("refused", "busy"), false));
-    let sent = send(&world, &["hello"]);
+    exit(terminal).await;
+
+    let mut terminal = open(&world, &[], "\n>").await;
+    let sent = send(&world, &["--wait", "idle", "at last"]);
     let (receipt, done) = self::receipt(&mut terminal, sent).await;
     assert!(done, "{receipt}");
     exit(terminal).await;

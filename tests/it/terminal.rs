@@ -338,6 +338,24 @@ async fn a_prompt_is_typed_once_and_submitted() {
 }
 
 #[tokio::test]
+async fn an_agent_works_from_a_prompt_on_until_it_falls_silent() {
+    let mut stage = Stage::open("on-crash", &[]).await;
+    stage.outer.shows("\n>").await;
+    for _ in 0..2 {
+        stage.say("busy false").await;
+        assert_eq!(stage.hear().await, true);
+        stage.say("type mcp read").await;
+        assert_eq!(stage.hear().await, submitted());
+        stage.say("busy true").await;
+        assert_eq!(stage.hear().await, true);
+    }
+    stage.outer.keys(b"/exit 1\r").await;
+    stage.outer.shows("wrapper: the agent ended").await;
+    stage.say("busy false").await;
+    assert_eq!(stage.hear().await, true);
+}
+
+#[tokio::test]
 async fn an_agent_without_pastes_gets_a_plain_line() {
     let mut stage = Stage::open("never", &["--no-paste"]).await;
     assert_eq!(stage.prompt("mcp read").await, submitted());

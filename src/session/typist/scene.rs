@@ -39,12 +39,19 @@ pub enum Act<T> {
 }
 
 impl Scene<'_> {
-    /// The question that is open.
-    pub(super) fn dialog(&self) -> Option<Reason> {
+    /// What of the screen speaks against a prompt.
+    pub(super) fn obstacle(&self) -> Option<Reason> {
         match self.sight {
             Sight::Dialog(name) => Some(Reason::Dialog(name.clone())),
-            Sight::Draft | Sight::Clear => None,
+            Sight::Draft => Some(Reason::Draft),
+            Sight::Clear => None,
         }
+    }
+
+    /// The question that is open.
+    pub(super) fn dialog(&self) -> Option<Reason> {
+        self.obstacle()
+            .filter(|reason| matches!(reason, Reason::Dialog(_)))
     }
 
     /// True if nothing stands in the input line, as far as one is seen.

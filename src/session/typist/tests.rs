@@ -3,7 +3,7 @@
 mod waiting;
 
 use super::*;
-use crate::session::detect::View;
+use crate::session::detect::{Sight, View};
 use crate::session::receipt::Stage;
 
 /// A typist, a clock, and what it looks at.
