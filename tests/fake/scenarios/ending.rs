@@ -48,16 +48,7 @@ async fn signalled(world: &mut World, signal: Signal) -> Result<()> {
 /// By the signal, and by a terminal that is closed.
 pub(crate) async fn sighup(world: &mut World) -> Result<()> {
     signalled(world, Signal::SIGHUP).await?;
-    let seat = world.seat(&[]).await?;
-    let pid = seat.pid;
-    drop(seat);
-    soon("the wrapper ends with its terminal", || async {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // One that nobody waits for is over as well.
-        let is_over = state.is_empty() || state.contains(") Z ");
-        Ok(is_over.then_some(()))
-    })
-    .await?;
+    world.seat(&[]).await?.hang_up().await?;
     gone(world).await
 }
 

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tokio::time::timeout;
 use wrapper::terminal::Launch;
 
 use crate::outer::Outer;
 use crate::world::soon;
+
+/// How long a wrapper may take to end.
+const LAST: Duration = Duration::from_secs(30);
 
 pub(crate) struct Seat {
     outer: Outer,
@@ -128,9 +133,20 @@ impl Seat {
 
     /// Waits for the end of the wrapper; how it ended.
     pub(crate) async fn ended(&mut self) -> Result<String> {
-        let limit = std::time::Duration::from_secs(30);
-        let exit = tokio::time::timeout(limit, self.outer.wait()).await;
+        let exit = timeout(LAST, self.outer.wait()).await;
         let exit = exit.context("the wrapper does not end")??;
         Ok(format!("{exit:?}"))
+    }
+
+    /// Closes the terminal, as a window does, and waits for the wrapper.
+    pub(crate) async fn hang_up(self) -> Result<()> {
+        let Outer {
+            open, mut process, ..
+        } = self.outer;
+        drop(open);
+        timeout(LAST, process.wait())
+            .await
+            .context("the wrapper does not end")??;
+        Ok(())
     }
 }
