@@ -27,12 +27,11 @@ pub(super) enum Alone {
 pub(super) async fn serve(alone: &Alone, end: End) -> Result<()> {
     let Stdio {
         mut lines,
-        last: _,
         out,
         written,
     } = stdio::open()?;
     let work = async {
-        while let Some(line) = lines.recv().await {
+        while let Some(line) = lines.next().await {
             if let Some(text) = alone.answer(&line) {
                 out.send(text).await;
             }

@@ -31,10 +31,10 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn run(remote: Remote, end: End) -> Result<()> {
     let Stdio {
         mut lines,
-        last,
         out,
         written,
     } = stdio::open()?;
+    let last = lines.last.clone();
     let mut relay = Relay {
         line: Arc::new(Line {
             remote,
@@ -45,7 +45,7 @@ pub(super) async fn run(remote: Remote, end: End) -> Result<()> {
         listening: JoinSet::new(),
     };
     let work = async {
-        while let Some(line) = lines.recv().await {
+        while let Some(line) = lines.next().await {
             relay.take(line.into()).await;
         }
         while relay.tasks.join_next().await.is_some() {}

@@ -21,6 +21,8 @@ pub(super) struct Spool(SpooledTempFile);
 pub(super) enum Whole {
     Memory(Vec<u8>),
     File(File),
+    /// The end of a line that is being written, its line feed included.
+    Rest(Vec<u8>),
 }
 
 impl Spool {
@@ -70,7 +72,7 @@ impl Whole {
     pub(super) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(bytes) => Some(bytes),
-            Self::File(_) => None,
+            Self::File(_) | Self::Rest(_) => None,
         }
     }
 
@@ -84,6 +86,7 @@ impl Whole {
                 bytes.push(b'\n');
                 out.write_all(&bytes)?;
             }
+            Self::Rest(bytes) => out.write_all(&bytes)?,
             Self::File(mut file) => {
                 io::copy(&mut file, out)?;
                 out.write_all(b"\n")?;

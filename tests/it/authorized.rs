@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use serde_json::json;
 use wrapper::proxy::Patience;
@@ -15,6 +14,7 @@ use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
 use super::secrets::files;
+use super::support::meanwhile;
 use super::support::rig::Rig;
 use super::support::source::{Source, keepers, plain};
 use super::support::upstream::{Refusal, Upstream};
@@ -227,12 +227,7 @@ async fn an_agent_that_hangs_up_leaves_the_run_to_the_next() {
     let mut raw = rig.raw().await;
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {} });
     raw.send(&rig.post_to("/docs/mcp", "", &call)).await;
-    super::support::soon("a run", async {
-        while source.runs().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    meanwhile("a run", async || (!source.runs().is_empty()).then_some(())).await;
     drop(raw);
     let ((), body) = tokio::join!(source.open(), self::call(&rig));
     assert!(body.contains("done"), "{body}");

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SndBuf;
 use nix::unistd::Pid;
 use rmcp::ServiceExt;
 use rmcp::model::CallToolRequestParams;
@@ -426,6 +428,68 @@ async fn without_a_session_there_is_one_clear_error() {
         assert!(said.contains(why), "{said}");
         assert_eq!(agent.end().await, "");
     }
+}
+
+/// Many requests to a bridge without a session, and more answers than a stream
+/// holds.
+#[test]
+fn any_file_will_do_for_a_standard_stream() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::os::unix::net::UnixStream;
+    const MANY: usize = 4000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let requests: Vec<String> = (0..MANY)
+        .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+        .collect();
+    let requests = requests.concat();
+    let start = |input: Stdio, output: Stdio| {
+        let mut bridge = std::process::Command::new(WRAPPER);
+        bridge.args(["bridge", "up"]).env_clear();
+        bridge.stdin(input).stdout(output).spawn().expect("started")
+    };
+    let in_order = |answers: &mut dyn Read| {
+        let mut lines = BufReader::new(answers).lines();
+        for id in 0..MANY {
+            let line = lines.next().expect("an answer").expect("text");
+            let answer: Value = serde_json::from_str(&line).expect("a whole message");
+            assert_eq!(answer["id"], id);
+        }
+        assert!(lines.next().is_none());
+    };
+    let both = |mut to: Box<dyn Write + Send>, from: &mut dyn Read| {
+        std::thread::scope(|scope| {
+            let requests = &requests;
+            scope.spawn(move || to.write_all(requests.as_bytes()).expect("taken"));
+            in_order(from);
+        });
+    };
+
+    // Pipes, as most agents have them.
+    let mut bridge = start(Stdio::piped(), Stdio::piped());
+    let to = Box::new(bridge.stdin.take().expect("a pipe"));
+    both(to, &mut bridge.stdout.take().expect("a pipe"));
+    assert!(bridge.wait().expect("ended").success());
+
+    // Sockets, as node has them, and so small that no answer goes in at once.
+    let ((to, input), (mut from, output)) = (
+        UnixStream::pair().expect("sockets"),
+        UnixStream::pair().expect("sockets"),
+    );
+    setsockopt(&output, SndBuf, &0).expect("an option");
+    let [input, output] = [input, output].map(|end| Stdio::from(std::os::fd::OwnedFd::from(end)));
+    let mut bridge = start(input, output);
+    both(Box::new(to), &mut from);
+    assert!(bridge.wait().expect("ended").success());
+
+    // Files.
+    let [input, output] = ["in", "out"].map(|name| dir.path().join(name));
+    fs::write(&input, &requests).expect("written");
+    let mut bridge = start(
+        fs::File::open(&input).expect("a file").into(),
+        fs::File::create(&output).expect("a file").into(),
+    );
+    assert!(bridge.wait().expect("ended").success());
+    in_order(&mut fs::File::open(&output).expect("a file"));
 }
 
 #[cfg(target_os = "linux")]

@@ -13,7 +13,7 @@ use wrapper::types::credential::{Auth, TokenSource};
 use wrapper::types::identity::{ServerName, Token};
 
 use super::support::source::{Source, endpoint, keepers, plain};
-use super::support::{eventually, soon};
+use super::support::{eventually, meanwhile, soon};
 
 fn docs() -> ServerName {
     "docs".parse().expect("a name")
@@ -33,11 +33,6 @@ async fn token(keepers: &Keepers, auth: &Auth) -> String {
 async fn renew(keepers: &Keepers, auth: &Auth, used: &Granted) -> Result<(), Ungranted> {
     let (docs, endpoint) = (docs(), endpoint());
     soon("a renewal", keepers.renew(&docs, &endpoint, auth, used)).await
-}
-
-/// Between two looks at what sends no event.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 fn pid(source: &Source, file: &str) -> Pid {
@@ -97,12 +92,10 @@ async fn renewed_beside_the_requests_that_go_on() {
         assert_eq!(token(&keepers, &auth).await, "Bearer one");
     }
     source.open().await;
-    let renewed = async {
-        while token(&keepers, &auth).await != "Bearer two" {
-            pause().await;
-        }
-    };
-    soon("the new one", renewed).await;
+    meanwhile("the new one", async || {
+        (token(&keepers, &auth).await == "Bearer two").then_some(())
+    })
+    .await;
     assert_eq!(source.runs()[..2], ["start", "expiring"]);
 }
 
@@ -123,18 +116,16 @@ async fn a_short_life_never_leaves_anybody_without() {
     }
     let (keepers, auth) = (keepers(), source.auth());
     let mut seen: Vec<String> = Vec::new();
-    let four = async {
-        while seen.len() < 4 {
-            let granted = ask(&keepers, &auth).await.expect("a credential");
-            assert!(granted.expires_at.is_some_and(|end| end > start));
-            let token = granted.headers[0].1.expose().to_owned();
-            if seen.last() != Some(&token) {
-                seen.push(token);
-            }
-            pause().await;
+    meanwhile("four lives", async || {
+        let granted = ask(&keepers, &auth).await.expect("a credential");
+        assert!(granted.expires_at.is_some_and(|end| end > start));
+        let token = granted.headers[0].1.expose().to_owned();
+        if seen.last() != Some(&token) {
+            seen.push(token);
         }
-    };
-    soon("four lives", four).await;
+        (seen.len() == 4).then_some(())
+    })
+    .await;
     assert_eq!(seen, ["Bearer t1", "Bearer t2", "Bearer t3", "Bearer t4"]);
     let status = keepers.status(&docs(), &auth).expect("a status");
     assert_eq!((status.kind, status.error), ("command", None));
@@ -151,17 +142,11 @@ async fn a_failing_source_leaves_what_is_valid_and_rests() {
     let keepers = keepers();
     assert_eq!(token(&keepers, &auth).await, "Bearer one");
     fs::remove_file(source.path("say")).expect("removed");
-    let error = async {
-        loop {
-            assert_eq!(token(&keepers, &auth).await, "Bearer one");
-            let status = keepers.status(&docs(), &auth).expect("a status");
-            if let Some(error) = status.error {
-                return error;
-            }
-            pause().await;
-        }
-    };
-    let error = soon("a failure", error).await;
+    let error = meanwhile("a failure", async || {
+        assert_eq!(token(&keepers, &auth).await, "Bearer one");
+        keepers.status(&docs(), &auth).expect("a status").error
+    })
+    .await;
     let says = "`sh` failed with exit status: 7: say: it is not[2J here";
     assert_eq!(*error, *says);
     let used = ask(&keepers, &auth).await.expect("a credential");
@@ -251,25 +236,20 @@ async fn a_command_that_nobody_wants_any_more_ends() {
         let keepers = Arc::clone(&keepers);
         async move { ask(&keepers, &auth).await }
     });
-    let child = async {
-        let is_there =
-            || fs::read_to_string(source.path("child")).is_ok_and(|text| text.ends_with('\n'));
-        while !is_there() {
-            pause().await;
-        }
-    };
-    soon("a run", child).await;
+    meanwhile("a run", async || {
+        let text = fs::read_to_string(source.path("child")).ok()?;
+        text.ends_with('\n').then_some(())
+    })
+    .await;
     let child = pid(&source, "child");
     caller.abort();
     assert!(caller.await.is_err_and(|error| error.is_cancelled()));
     assert!(!is_gone(child));
     keepers.forget(&docs());
-    let gone = async {
-        while !is_gone(child) {
-            pause().await;
-        }
-    };
-    soon("the end of its child", gone).await;
+    meanwhile("the end of its child", async || {
+        is_gone(child).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

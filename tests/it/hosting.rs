@@ -2,7 +2,6 @@
 //! real client and by requests to the letter.
 
 use std::fs;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -21,8 +20,8 @@ use wrapper::types::server::{Command, ContextLevel};
 use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
 use crate::support::rig::{KEY, Raw, Rig, SESSION};
-use crate::support::soon;
 use crate::support::world::{FAKE, World};
+use crate::support::{meanwhile, soon};
 
 fn name() -> ServerName {
     "tool".parse().expect("a name")
@@ -149,21 +148,8 @@ fn is_zombie(pid: i32) -> bool {
         .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
-/// As [`crate::support::eventually`], for what our own tasks do.
-async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    soon(what, async {
-        loop {
-            if let Some(found) = probe() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-}
-
 async fn until_gone(pid: u32) {
-    eventually("its end", || (!is_alive(pid)).then_some(())).await;
+    meanwhile("its end", async || (!is_alive(pid)).then_some(())).await;
 }
 
 #[tokio::test]
@@ -264,7 +250,7 @@ async fn requests_do_not_wait_for_each_other_and_may_count_alike() {
     assert!(body.contains(r#""id":1,"#), "{body}");
     // One that hangs up takes its request back.
     drop(hang);
-    let taken_back = eventually("a cancellation", || {
+    let taken_back = meanwhile("a cancellation", async || {
         let log = fs::read_to_string(&log).ok()?;
         log.lines()
             .find(|line| line.contains("notifications/cancelled"))
@@ -274,7 +260,7 @@ async fn requests_do_not_wait_for_each_other_and_may_count_alike() {
     assert!(taken_back.contains(r#""requestId":1"#), "{taken_back}");
     // One that takes it back in words has its answer.
     let mut hang = letter.send(&call(5, "hang", &json!({}))).await;
-    eventually("the call", || {
+    meanwhile("the call", async || {
         let standing = rig.hosting.state(&name())?;
         (standing.phase == Phase::Running).then_some(())
     })
@@ -568,7 +554,7 @@ async fn no_server_outlives_us_when_we_are_killed() {
     for terminal in &mut terminals {
         assert_eq!(terminal.end().await, AgentExit::Signal(9));
     }
-    eventually("nobody is left", || {
+    meanwhile("nobody is left", async || {
         world.processes().is_empty().then_some(())
     })
     .await;

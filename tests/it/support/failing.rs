@@ -15,6 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::wire::{bound, request};
+
 const STALE: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
 
 /// How long a server is away that restarts.
@@ -431,15 +433,6 @@ fn plain(status: u16, kind: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A port that is ours and takes no connection yet.
-fn bound(port: u16) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option");
-    let at = (Ipv4Addr::LOCALHOST, port).into();
-    socket.bind(at).expect("the port is free");
-    socket
-}
-
 async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
     loop {
@@ -458,26 +451,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
 async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
     io.set_nodelay(true)?;
     let mut buf = Vec::new();
-    loop {
-        let Some(end) = memchr::memmem::find(&buf, b"\r\n\r\n") else {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-            continue;
-        };
-        let rest = buf.split_off(end + 4);
-        let head = String::from_utf8(std::mem::replace(&mut buf, rest)).expect("a head of text");
-        let length = head.lines().find_map(|line| {
-            let line = line.to_ascii_lowercase();
-            line.strip_prefix("content-length: ")?.parse().ok()
-        });
-        let length: usize = length.unwrap_or(0);
-        while buf.len() < length {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-        }
-        let body: Vec<u8> = buf.drain(..length).collect();
+    while let Some((head, body)) = request(&mut io, &mut buf).await? {
         match state.answer(&head, &body) {
             Reply::Whole(bytes) => io.write_all(&bytes).await?,
             Reply::Stream(said) => return stream(&mut io, said).await,
@@ -485,6 +459,7 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
             Reply::Reset => return io.set_zero_linger(),
         }
     }
+    Ok(())
 }
 
 async fn stream(io: &mut TcpStream, mut said: UnboundedReceiver<Said>) -> io::Result<()> {

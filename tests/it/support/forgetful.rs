@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::soon;
+use super::wire::{bound, request};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -192,15 +192,6 @@ impl Ways {
     }
 }
 
-/// A port that is ours and takes no connection yet.
-fn bound(port: u16) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option");
-    let at = (Ipv4Addr::LOCALHOST, port).into();
-    socket.bind(at).expect("the port is free");
-    socket
-}
-
 async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<()>) {
     let mut tasks = JoinSet::new();
     loop {
@@ -221,25 +212,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Re
 
 async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
     let mut buf = Vec::new();
-    loop {
-        let Some(end) = memchr::memmem::find(&buf, b"\r\n\r\n") else {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-            continue;
-        };
-        let rest = buf.split_off(end + 4);
-        let head = String::from_utf8(std::mem::replace(&mut buf, rest)).expect("text");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "));
-        let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
-        while buf.len() < length {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-        }
-        let body: Vec<u8> = buf.drain(..length).collect();
+    while let Some((head, body)) = request(&mut io, &mut buf).await? {
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         if message["method"] == "initialize" {
             let mut changed = state.changed.subscribe();
@@ -267,6 +240,7 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
             Answer::Listen(said) => return listen(io, said).await,
         }
     }
+    Ok(())
 }
 
 enum Answer {

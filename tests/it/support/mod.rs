@@ -13,6 +13,7 @@ pub(crate) mod pty; // a terminal around a program
 pub(crate) mod rig; // a proxy in front of an upstream
 pub(crate) mod source; // a command that gives credentials
 pub(crate) mod upstream; // an MCP server that misbehaves
+pub(crate) mod wire; // HTTP as test servers speak it
 pub(crate) mod world; // a user's machine in a directory
 
 use std::future::Future;
@@ -33,6 +34,19 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
         assert!(start.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// As [`eventually`], for what tasks of this thread do.
+pub(crate) async fn meanwhile<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    soon(what, async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
 }
 
 /// Waits for a future, at most [`DEADLINE`].

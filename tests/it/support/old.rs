@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::soon;
+use super::wire::{bound, request};
 
 const STALE: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
 
@@ -66,14 +66,6 @@ impl Down {
         let (state, stop) = (self.1, stop.drop_guard());
         Old { port, state, stop }
     }
-}
-
-fn bound(port: u16) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option");
-    let at = (Ipv4Addr::LOCALHOST, port).into();
-    socket.bind(at).expect("the port is free");
-    socket
 }
 
 impl Old {
@@ -166,24 +158,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
 
 async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
     let mut buf = Vec::new();
-    loop {
-        let Some(end) = memchr::memmem::find(&buf, b"\r\n\r\n") else {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-            continue;
-        };
-        let head = String::from_utf8_lossy(&buf[..end + 4]).into_owned();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
-        let whole = end + 4 + length.unwrap_or(0);
-        while buf.len() < whole {
-            if io.read_buf(&mut buf).await? == 0 {
-                return Ok(());
-            }
-        }
-        let body: Vec<u8> = buf.drain(..whole).skip(end + 4).collect();
+    while let Some((head, body)) = request(&mut io, &mut buf).await? {
         if head.starts_with("GET") {
             return stream(io, state, &head).await;
         }
@@ -193,6 +168,7 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
             return Ok(());
         }
     }
+    Ok(())
 }
 
 fn is_authorized(state: &State, head: &str) -> bool {

@@ -3,7 +3,6 @@
 //! and to come back.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +13,8 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::wire::bound;
 
 const STALE: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
 
@@ -83,14 +84,6 @@ impl Dead {
 /// A connection, with TLS or without.
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-fn bound(port: u16) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option");
-    let at = (Ipv4Addr::LOCALHOST, port).into();
-    socket.bind(at).expect("the port is free");
-    socket
-}
 
 impl Upstream {
     pub(crate) fn start() -> Self {
