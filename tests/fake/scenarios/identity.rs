@@ -47,33 +47,43 @@ pub(crate) async fn crash_timeout(world: &mut World) -> Result<()> {
     seat.leave().await
 }
 
-/// After a suspend the instance has its name back, and is woken by it.
+/// After a suspend the instance has its name back before its next call is
+/// answered, and is woken by it.
 pub(crate) async fn suspend(world: &mut World) -> Result<()> {
     let agent = world.agent().to_owned();
     let seat = world.seat(&["--call", &saying("awake")]).await?;
     seat.signal(Signal::SIGSTOP)?;
     tokio::time::sleep(SUSPEND).await;
     seat.signal(Signal::SIGCONT)?;
+    let awake = format!("{agent}: awake");
+    seat.press("speak\r").await?;
+    world.hears(&awake, 1).await?;
     world.only(&[&agent]).await?;
     world
         .human
         .say("general", &format!("@{agent} are you there?"))
         .await?;
-    world.hears(&format!("{agent}: awake"), 1).await?;
+    world.hears(&awake, 2).await?;
     seat.leave().await
 }
 
 pub(crate) async fn restart_one(world: &mut World) -> Result<()> {
     let agent = world.agent().to_owned();
     let seat = world.seat(&["--call", &saying("here")]).await?;
+    let here = format!("{agent}: here");
     give_role(world, &agent, "a reviewer").await?;
-    world.human.say("general", &format!("@{agent} one")).await?;
-    world.hears(&format!("{agent}: here"), 1).await?;
+    seat.press("speak\r").await?;
+    world.hears(&here, 1).await?;
     world.restart_server().await?;
+    seat.press("speak\r").await?;
+    world.hears(&here, 2).await?;
     world.only(&[&agent]).await?;
-    world.human.say("general", &format!("@{agent} two")).await?;
-    world.hears(&format!("{agent}: here"), 2).await?;
     keeps_role(world, &agent, "a reviewer").await?;
+    world
+        .human
+        .say("general", &format!("@{agent} are you there?"))
+        .await?;
+    world.hears(&here, 3).await?;
     seat.leave().await
 }
 
@@ -81,6 +91,7 @@ pub(crate) async fn restart_one(world: &mut World) -> Result<()> {
 pub(crate) async fn restart_three(world: &mut World) -> Result<()> {
     let agent = world.agent().to_owned();
     let names = [1, 2, 3].map(|n| format!("{agent}-{n}"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut seats = Vec::new();
     for n in 1..=3 {
         seats.push(
@@ -89,24 +100,31 @@ pub(crate) async fn restart_three(world: &mut World) -> Result<()> {
                 .await?,
         );
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     world.only(&names).await?;
     for (seat, name) in seats.iter().zip(&names) {
         world.says(seat, "/name", name).await?;
         give_role(world, name, &format!("the role of {name}")).await?;
     }
     world.restart_server().await?;
+    // The last is in a hurry, and still not the first.
+    for seat in seats.iter().rev() {
+        seat.press("speak\r").await?;
+    }
+    for (name, n) in names.iter().zip(1..) {
+        world.hears(&format!("{name}: I am {n}"), 1).await?;
+    }
     world.only(&names).await?;
-    for ((seat, name), n) in seats.iter().zip(&names).zip(1..) {
+    for (seat, name) in seats.iter().zip(&names) {
         world.says(seat, "/name", name).await?;
-        let known = seat.prompts().len();
+        keeps_role(world, name, &format!("the role of {name}")).await?;
+    }
+    for ((seat, name), n) in seats.iter().zip(&names).zip(1..) {
         world
             .human
             .say("general", &format!("@{name} who are you?"))
             .await?;
-        seat.sees("prompt", known + 1).await?;
-        world.hears(&format!("{name}: I am {n}"), 1).await?;
-        keeps_role(world, name, &format!("the role of {name}")).await?;
+        seat.prompted("#general").await?;
+        world.hears(&format!("{name}: I am {n}"), 2).await?;
     }
     for seat in seats {
         seat.leave().await?;
