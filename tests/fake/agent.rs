@@ -4,7 +4,9 @@
 //! A submitted line that begins with `/` is a command: `/exit CODE`,
 //! `/die SIGNAL`, `/dialog QUESTION`, `/late QUESTION` (opens after the next
 //! paste), `/servers` (connects to all that it was told of), `/call SERVER TOOL
-//! JSON` (in a session that `--live` has opened). Every other one is recorded, and the `--call`s are made. `fake-agent supervise` is the test
+//! JSON` (in a session that `--live` has opened), `/when FILE SERVER TOOL JSON`
+//! (the same, once there is that file). Every other one is recorded, and the
+//! `--call`s are made. `fake-agent supervise` is the test
 //! door of the session instead, `fake-agent tool` an MCP server,
 //! `fake-agent queue` a reader of queue files.
 
@@ -376,6 +378,13 @@ impl Agent {
                 let result = live::call(server, tool, next());
                 report(&json!({"call": tool, "of": server, "result": result}));
                 say("called\r\n");
+            }
+            "/when" => {
+                let (file, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+                while !std::path::Path::new(file).exists() {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                return self.submit(&format!("/call {rest}"));
             }
             "/late" => self.late = Some(argument.to_owned()),
             _ => {

@@ -7,8 +7,8 @@ use wrapper::types::exit::AgentExit;
 
 use super::support::agentchattr::{Agentchattr, bearer};
 use super::support::rig::Raw;
-use super::support::soon;
 use super::support::world::World;
+use super::support::{meanwhile, soon};
 
 const STALE: &str = "Error: stale or unknown authenticated agent session. Re-register and retry.";
 
@@ -26,10 +26,9 @@ fn stale() -> (u16, String) {
 
 /// Waits until the chat has said this.
 async fn heard(server: &Agentchattr, text: &str) {
-    soon(text, async {
-        while !server.said().await.iter().any(|said| said == text) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+    meanwhile(text, async || {
+        let said = server.said().await;
+        said.iter().any(|said| said == text).then_some(())
     })
     .await;
 }

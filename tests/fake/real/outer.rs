@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use wrapper::terminal::screen::{Picture, Screen};
 use wrapper::terminal::{Launch, Process, Pty};
 use wrapper::types::exit::AgentExit;
@@ -19,10 +19,10 @@ const SIZE: TermSize = TermSize {
 };
 
 pub(crate) struct Outer {
-    pty: Arc<Pty>,
-    process: Process,
+    /// The terminal, and who reads it; without them it is closed.
+    pub(crate) open: (Arc<Pty>, AbortOnDropHandle<()>),
+    pub(crate) process: Process,
     screen: Arc<Mutex<Screen>>,
-    reader: JoinHandle<()>,
 }
 
 impl Outer {
@@ -32,18 +32,18 @@ impl Outer {
         let pty = Arc::new(pty);
         let screen = Arc::new(Mutex::new(Screen::new(SIZE)));
         let reader = tokio::spawn(read(Arc::clone(&pty), Arc::clone(&screen)));
+        let reader = AbortOnDropHandle::new(reader);
         Ok(Self {
-            pty,
+            open: (pty, reader),
             process,
             screen,
-            reader,
         })
     }
 
     /// Presses keys.
     pub(crate) async fn press(&self, keys: &[u8]) -> Result<()> {
-        self.pty
-            .write(keys)
+        let (pty, _) = &self.open;
+        pty.write(keys)
             .await
             .context("cannot write to the terminal")?;
         Ok(())
@@ -86,12 +86,6 @@ impl Outer {
     fn picture(&self) -> Picture {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.picture()
-    }
-}
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 
