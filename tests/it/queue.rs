@@ -216,8 +216,11 @@ async fn what_waits_at_the_start_is_taken_and_nothing_is_left_at_the_end() {
         assert_eq!(mode & 0o777, 0o700);
     }
     assert_eq!(texts(&mut queue, 2).await, ["one", "two"]);
-    data.put("claude", "three");
-    assert_eq!(done(&mut queue, 1).await, ["three"]);
+    // The reader waits already.
+    let (texts, ()) = tokio::join!(done(&mut queue, 1), async {
+        data.put("claude", "three");
+    });
+    assert_eq!(texts, ["three"]);
 
     let spool = data.spools()[0].join("taken");
     run_until(&mut queue, "what was delivered is removed", move || {
