@@ -111,18 +111,19 @@ impl Siblings {
 
 impl Found {
     /// Has all hear from the hub what they are called.
-    async fn hear(self) {
+    /// True if the hub knows any of them.
+    async fn hear(self) -> bool {
         let mut asked = JoinSet::new();
         for Sibling { client, .. } in self.siblings {
             asked.spawn(async move {
-                if let Err(error) = client.check(Until::Heard).await {
-                    info!(%error, "a sibling has not heard from the hub");
-                }
+                let checked = client.check(Until::Heard).await;
+                checked.map_err(|error| info!(%error, "a sibling has not heard from the hub"))
             });
         }
-        if timeout(PATIENCE, asked.join_all()).await.is_err() {
-            info!("a sibling has not heard from the hub in time");
-        }
+        let all = timeout(PATIENCE, asked.join_all()).await;
+        let all = all.map_err(|_| info!("a sibling has not heard from the hub in time"));
+        let mut all = all.into_iter().flatten().flatten();
+        all.any(|checked| checked.known)
     }
 }
 
@@ -141,7 +142,7 @@ impl Family for Siblings {
                 };
                 asked.spawn(async move {
                     match client.check(until).await {
-                        Ok(name) => info!(name, ?until, "a sibling goes before us"),
+                        Ok(now) => info!(now.name, ?until, "a sibling goes before us"),
                         Err(error) => info!(%error, "a sibling does not go before us"),
                     }
                 });
@@ -150,10 +151,11 @@ impl Family for Siblings {
         })
     }
 
-    fn has_others(&self) -> Waiting<'_, bool> {
+    fn are_asleep(&self) -> Waiting<'_, bool> {
         Box::pin(async {
             let found = self.look().await;
-            found.silent > 0 || !found.siblings.is_empty()
+            let are_there = found.silent > 0 || !found.siblings.is_empty();
+            are_there && !found.hear().await
         })
     }
 }

@@ -154,14 +154,13 @@ impl Client {
         self.get("/v1/screen").await
     }
 
-    /// Has the session look at its hub, and waits for that; what it is called
-    /// then.
+    /// Has the session look at its hub, and waits for that.
     ///
     /// # Errors
     /// [`Error::Refused`]: it is not registered in time, or does without a hub.
-    pub async fn check(&self, until: Until) -> Result<String, Error> {
+    pub async fn check(&self, until: Until) -> Result<Checked, Error> {
         let body = self.post("/v1/hub/check", &Asked { until }).await?;
-        Ok(self.read::<Checked>(&body)?.name)
+        self.read(&body)
     }
 
     /// How to reach a server of the session.

@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Standing {
     pub url: String,
     pub state: watch::Receiver<HubState>,
-    /// To who keeps the session registered: a heartbeat now, and an answer
-    /// when the hub has us, or, for [`Until::Heard`], has been heard.
-    pub checks: mpsc::Sender<(Until, oneshot::Sender<()>)>,
+    /// To who keeps the session registered: a heartbeat now, and whether the
+    /// hub knows us as soon as it does, or, for [`Until::Heard`], has said so.
+    pub checks: mpsc::Sender<(Until, oneshot::Sender<bool>)>,
 }
 
 /// Looks at the hub at once, and answers when it has us.
@@ -42,7 +42,11 @@ pub(super) async fn check(State(desk): State<Arc<Desk>>, body: Bytes) -> Respons
         checked.await.ok()
     };
     match timeout(PATIENCE, checked).await {
-        Ok(Some(())) => Json(Checked { name: desk.name() }).into_response(),
+        Ok(Some(known)) => Json(Checked {
+            name: desk.name(),
+            known,
+        })
+        .into_response(),
         Ok(None) => refusal(StatusCode::CONFLICT, "the session is about to end"),
         Err(_) => refusal(
             StatusCode::GATEWAY_TIMEOUT,

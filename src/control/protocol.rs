@@ -136,6 +136,8 @@ pub struct Asked {
 pub struct Checked {
     /// The instance's name by now.
     pub name: String,
+    /// The hub knows it by that.
+    pub known: bool,
 }
 
 /// `POST /v1/bridge/{server}`: how to reach a server of the session. For

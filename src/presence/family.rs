@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use crate::types::hub::Until;
 use crate::types::identity::InstanceName;
 
-/// A sibling that wants to know how we stand with the hub, and until when it
+/// A sibling that wants to know whether the hub knows us, and until when it
 /// waits for the answer; dropped, if the session ends before.
-pub type Check = (Until, oneshot::Sender<()>);
+pub type Check = (Until, oneshot::Sender<bool>);
 
 /// A future as a trait object gives it.
 pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -21,9 +21,10 @@ pub trait Family: Send + Sync {
     /// heard from the hub: those may have to make room. May be dropped.
     fn go_first<'a>(&'a self, name: &'a InstanceName) -> Waiting<'a, ()>;
 
-    /// True if there is another session, or one that does not say whose it
-    /// is: it may be asleep.
-    fn has_others(&self) -> Waiting<'_, bool>;
+    /// True if there are others, and the hub has given up all of them: they
+    /// sleep, or are about to register again. One that does not say whose it
+    /// is may be another.
+    fn are_asleep(&self) -> Waiting<'_, bool>;
 }
 
 /// The family of who is alone.
@@ -35,7 +36,7 @@ impl Family for Nobody {
         Box::pin(std::future::ready(()))
     }
 
-    fn has_others(&self) -> Waiting<'_, bool> {
+    fn are_asleep(&self) -> Waiting<'_, bool> {
         Box::pin(std::future::ready(false))
     }
 }

@@ -122,7 +122,7 @@ impl Presence {
                 }
             };
             if beat == Beat::Well {
-                memory.answer(Until::Registered);
+                memory.answer(Until::Registered, true);
             }
             memory.waiting.retain(|(_, answer)| !answer.is_closed());
         }
@@ -150,7 +150,7 @@ impl Presence {
             }
             Err(error) => Err(error),
         };
-        memory.answer(Until::Heard);
+        memory.answer(Until::Heard, result.is_ok());
         let result = match result {
             Ok(()) => {
                 memory.pace.reported(report);
@@ -184,8 +184,8 @@ impl Presence {
 
     /// The hub calls us `name`. That is followed, but for one thing: when the
     /// hub takes us for the last of our family, it gives us the bare name of
-    /// the base; if another of the family is only asleep, each would come to
-    /// have the name of the other.
+    /// the base; if the others are only asleep, we would come to have each
+    /// other's names.
     async fn called(&self, identity: &Identity, name: InstanceName) {
         if name == identity.name {
             return;
@@ -198,7 +198,7 @@ impl Presence {
         let is_last = new.name.as_str() == self.base.as_str()
             && slot(&self.base, identity.name.as_str()).is_some_and(|slot| slot > 1);
         let called = match self.books() {
-            Some(books) if is_last && self.family.has_others().await => {
+            Some(books) if is_last && self.family.are_asleep().await => {
                 match books.take_back(new, &identity.name).await {
                     Ok(called) => called,
                     // The next heartbeat is told as well.
@@ -260,7 +260,7 @@ impl Presence {
                 Some(check) = self.checks.recv() => {
                     memory.waiting.push(check);
                     // One of them may be whom we wait for.
-                    memory.answer(Until::Heard);
+                    memory.answer(Until::Heard, false);
                 }
             }
         }
@@ -296,10 +296,10 @@ impl Presence {
 
 impl Memory {
     /// Answers those who wait for no more than this.
-    fn answer(&mut self, until: Until) {
+    fn answer(&mut self, until: Until, is_known: bool) {
         for (_, answer) in self.waiting.extract_if(.., |(wish, _)| *wish <= until) {
             // Who does not wait any more need not know.
-            let _ = answer.send(());
+            let _ = answer.send(is_known);
         }
     }
 }

@@ -3,6 +3,9 @@
 //! agentchattr keeps a name for 30 s from whoever had it, and forgets all
 //! names when it restarts; who has registered may claim any that no live
 //! instance holds. Ours knows us by the old token: nothing is claimed there.
+//!
+//! A claim leaves the label that the server would give; another is the human's
+//! to set, and no token of ours does.
 
 use std::io;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wrapper::types::exit::AgentExit;
@@ -163,6 +163,42 @@ async fn answer(mut io: TcpStream, body: &str) {
     soon("an answer", io.write_all(text.as_bytes()))
         .await
         .expect("written");
+}
+
+#[tokio::test]
+async fn two_of_one_base_keep_their_names_when_one_is_given_up() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut first = launch(&world, "one").await;
+    let mut second = launch(&world, "two").await;
+    // The server takes the second for the last, and calls it `fake`.
+    server.post("/__test/expire/fake-1", &Value::Null).await;
+    first.keys(b"go\r").await;
+    hears(&server, "fake-1: one").await;
+    second.keys(b"go\r").await;
+    hears(&server, "fake-2: two").await;
+    assert_eq!(names(&world, &[&first, &second]), ["fake-1", "fake-2"]);
+    for terminal in [first, second] {
+        leave(terminal).await;
+    }
+}
+
+#[tokio::test]
+async fn the_human_may_give_the_name_of_the_base() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let first = launch(&world, "one").await;
+    let second = launch(&world, "two").await;
+    let third = launch(&world, "three").await;
+    leave(first).await;
+    let label = json!({"label": "fake"});
+    server.ask("POST /api/label/fake-2", &label).await;
+    eventually("the human's name", || {
+        (names(&world, &[&second, &third]) == ["fake", "fake-3"]).then_some(())
+    });
+    for terminal in [second, third] {
+        leave(terminal).await;
+    }
 }
 
 #[tokio::test]

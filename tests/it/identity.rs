@@ -100,7 +100,7 @@ impl Family for Asleep {
         Box::pin(std::future::ready(()))
     }
 
-    fn has_others(&self) -> Waiting<'_, bool> {
+    fn are_asleep(&self) -> Waiting<'_, bool> {
         Box::pin(std::future::ready(true))
     }
 }
