@@ -46,11 +46,14 @@ impl Readiness {
     pub(super) fn is_ready(&self, now: Instant, scene: &Scene) -> bool {
         let is_settled = now >= scene.still_since + self.settle;
         let is_old = now >= self.is_old_at();
+        if scene.view.rows.iter().all(String::is_empty) {
+            // Some ask for pastes long before they show anything.
+            return false;
+        }
         if scene.view.bracketed_paste {
             (self.is_proven && !scene.unsure) || is_settled || is_old
         } else {
-            let is_blank = scene.view.rows.iter().all(String::is_empty);
-            !self.pastes && !is_blank && is_settled && (self.is_proven || is_old)
+            !self.pastes && is_settled && (self.is_proven || is_old)
         }
     }
 

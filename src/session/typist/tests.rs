@@ -380,6 +380,10 @@ fn a_blank_screen_is_not_typed_at() {
     let mut desk = Desk::starting();
     desk.view.rows.fill(String::new());
     desk.ask("read the chat").wait(60_000).idles();
+    desk.view.bracketed_paste = true;
+    desk.wait(60_000).idles();
+    desk.view.rows[1] = ">".into();
+    desk.pastes(PASTE);
 }
 
 #[test]
