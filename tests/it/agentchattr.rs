@@ -1,6 +1,8 @@
 //! The server that plays agentchattr, against what is known of the real one;
 //! and the real program against it.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use wrapper::types::exit::AgentExit;
@@ -413,4 +415,42 @@ async fn the_program_registers_and_its_agent_speaks_under_its_name() {
     terminal.keys(b"/exit 0\r").await;
     assert_eq!(terminal.end().await, AgentExit::Code(0));
     assert_eq!(server.told("deregister").await[0]["name"], "fake");
+}
+
+#[test]
+fn scenarios_are_run_against_any_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "[agents.scout]\n").expect("written");
+    let config = config.to_str().expect("text");
+    for (args, code, says) in [
+        (&["--only", "exit"][..], 0, "exit"),
+        (&["--only", "nothing"], 1, "no scenario `nothing`"),
+        (
+            &["--server", "true"],
+            1,
+            "`--server` needs the configuration",
+        ),
+        (
+            &[
+                "--only",
+                "exit",
+                "--config",
+                config,
+                "--server",
+                "echo oh; exit 3",
+            ],
+            1,
+            "the server ended with exit status: 3: oh",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_agentchattr-scenarios"))
+            .args(args)
+            .output()
+            .expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("text");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
 }

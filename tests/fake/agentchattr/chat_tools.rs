@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::post::{Draft, Message};
 use crate::python::dumps;
-use crate::room::{Draft, Message, Place, Room};
+use crate::room::{Place, Room};
 use crate::tools::{Call, Said};
 
 /// The cursor of reads that name no channel.

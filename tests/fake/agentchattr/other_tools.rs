@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
+use crate::post::Draft;
 use crate::python::dumps;
-use crate::room::{Draft, Room};
+use crate::room::Room;
 use crate::tools::{Call, Said};
 
 /// Characters of a proposed job's title, and of its body.

@@ -12,10 +12,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::gate::{agent_token, bearer};
+use crate::post::Draft;
 use crate::registry::Leave;
-use crate::room::Draft;
 use crate::server::{Server, hex};
-use crate::{door, human};
+use crate::{door, human, jobs};
 
 pub(crate) type Shared = State<Arc<Server>>;
 
@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .route("/api/send", post(send))
         .route("/api/messages", get(messages))
         .merge(human::routes())
+        .merge(jobs::routes())
         .merge(door::routes())
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || {

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
+use crate::post::Message;
 use crate::python::dumps;
-use crate::room::{Effect, Kept, Message};
+use crate::room::{Effect, Kept};
 
 /// What the room is told of [`crate::registry`] and the rest.
 pub(crate) fn load(dir: &Path, keeps_registry: bool) -> Result<Kept> {

@@ -1,7 +1,8 @@
 //! The end of a wrapper: nothing of it stays registered, and nothing is lost.
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::world::{World, soon};
 
@@ -18,10 +19,7 @@ pub(crate) async fn kill_in_delivery(world: &mut World) -> Result<()> {
     seat.sees("paste", 1).await?;
     seat.signal(Signal::SIGKILL)?;
     ensure!(seat.prompts().is_empty(), "it was submitted already");
-    soon("the agent ends with its wrapper", || async {
-        Ok(kill(pid, None).is_err().then_some(()))
-    })
-    .await?;
+    over(pid).await?;
     let next = world.seat(&[]).await?;
     next.prompted("#general").await?;
     world.only(&[&agent]).await?;
@@ -60,10 +58,7 @@ pub(crate) async fn sigkill(world: &mut World) -> Result<()> {
     let pid = world.pid(&seat, "agent_pid").await?;
     seat.signal(Signal::SIGKILL)?;
     seat.ended().await?;
-    soon("the agent ends with its wrapper", || async {
-        Ok(kill(pid, None).is_err().then_some(()))
-    })
-    .await?;
+    over(pid).await?;
     let next = world.seat(&[]).await?;
     world.only(&[&agent]).await?;
     world.says(&next, "/name", &agent).await?;
@@ -80,4 +75,14 @@ async fn gone(world: &World) -> Result<()> {
         .find(|said| said.contains("disconnected (timeout)"));
     lost.map_or(Ok(()), |lost| Err(anyhow::anyhow!("{lost}")))
         .context("the server gave it up")
+}
+
+/// Waits until an agent has ended with its wrapper.
+async fn over(pid: Pid) -> Result<()> {
+    soon("the agent ends with its wrapper", || async {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One that nobody waits for is over as well.
+        Ok((state.is_empty() || state.contains(") Z ")).then_some(()))
+    })
+    .await
 }

@@ -5,7 +5,7 @@
 //! COMMAND is a shell command line that serves the ports of the configuration
 //! until its process group is ended. Each scenario has a server and a data
 //! directory of its own; the latter is named by `AGENTCHATTR_DATA_DIR`. Without
-//! it the server is `fake-agentchattr`. A server is spoken to as the human's
+//! it the server is `fake-agentchattr [--release 0.4|0.5]`. A server is spoken to as the human's
 //! page and agents do, so that any may stand there. One line a scenario; 1 if
 //! one failed.
 
@@ -44,6 +44,9 @@ struct Args {
     /// A shell command line that starts the server.
     #[arg(long)]
     server: Option<String>,
+    /// What `fake-agentchattr` plays in place of a server: 0.4 or 0.5.
+    #[arg(long, conflicts_with = "server", default_value = "0.4")]
+    release: String,
     /// The agent of the configuration that is played; else its first.
     #[arg(long)]
     agent: Option<String>,
@@ -94,7 +97,7 @@ async fn main() -> Result<ExitCode> {
         Config::write(&path)?;
         path
     };
-    let command = args.server.map_or_else(|| fake(&path), Ok)?;
+    let command = (args.server).map_or_else(|| fake(&path, &args.release), Ok)?;
     let mut failed = 0;
     for name in ALL {
         if !args.only.is_empty() && !args.only.iter().any(|only| only == name) {
@@ -110,9 +113,10 @@ async fn main() -> Result<ExitCode> {
 }
 
 /// The command of our own server.
-fn fake(config: &Path) -> Result<String> {
+fn fake(config: &Path, release: &str) -> Result<String> {
     let program = config::programs()?.join("fake-agentchattr");
-    let words = [program.to_str(), Some("--config"), config.to_str()];
+    let options = ["--release", release, "--config"].map(Some);
+    let words = [&[program.to_str()], &options[..], &[config.to_str()]].concat();
     let words: Option<Vec<&str>> = words.into_iter().collect();
     let words = words.context("a path is no text")?;
     Ok(format!("exec {}", shell_words::join(words)))

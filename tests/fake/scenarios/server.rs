@@ -6,16 +6,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::human::{Human, request};
 use crate::processes::MARK;
-use crate::world::soon;
 
-/// How long a server may take to end by itself.
+/// How long a server may take to be there.
+const START: Duration = Duration::from_secs(60);
+
+/// How long it may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Between two looks.
@@ -46,14 +48,23 @@ impl Server {
             .process_group(0)
             .spawn()
             .context("cannot start a shell")?;
-        let server = Self { child };
+        let mut server = Self { child };
         let [rest, mcp, _] = ports;
-        let there = || async {
-            let answers = request(rest, "GET /", "", "").await.is_ok()
-                && request(mcp, "GET /mcp", "", "").await.is_ok();
-            Ok(answers.then_some(()))
+        let up = async {
+            loop {
+                if let Some(exit) = server.child.try_wait()? {
+                    let said = std::fs::read_to_string(root.join("server.log"))?;
+                    bail!("the server ended with {exit}: {}", said.trim_end());
+                }
+                let there = request(rest, "GET /", "", "").await.is_ok();
+                if there && request(mcp, "GET /mcp", "", "").await.is_ok() {
+                    return Ok(());
+                }
+                sleep(PAUSE).await;
+            }
         };
-        soon("the server is up", there).await?;
+        let up = timeout(START, up).await;
+        up.with_context(|| format!("the server is not up in {} s", START.as_secs()))??;
         Ok((server, Human::meet(rest, mcp).await?))
     }
 
@@ -68,13 +79,13 @@ impl Server {
                 while self.child.try_wait().is_ok_and(|exit| exit.is_none())
                     || killpg(group, None).is_ok()
                 {
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             };
             if timeout(GRACE, ended).await.is_ok() {
                 return Ok(());
             }
         }
-        anyhow::bail!("the server does not end")
+        bail!("the server does not end")
     }
 }
