@@ -7,12 +7,14 @@ mod demo;
 mod demo_agent;
 mod dry_run;
 mod entry;
+mod explain;
 mod found;
 mod gather;
 mod gear;
 mod hosted;
 mod launch;
 mod lives;
+mod manifest;
 mod mcp;
 mod plan;
 mod program;
@@ -45,6 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Bridge(args) => bridge::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Restart(args) => restart::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Mcp(verb) => mcp::run(&verb),
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),

@@ -31,6 +31,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::explain;
 use super::find;
 use super::protocol::{Brief, Failed, Hub, Local, Reach, Refusal, Restarted, Session};
 use super::servers;
@@ -146,6 +147,7 @@ async fn converse(io: UnixStream, routes: Router) {
 fn routes(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/session", get(session))
+        .route("/v1/explain", get(explain::explain))
         .route("/v1/restart", post(restart))
         .route("/v1/mcp", get(servers::list))
         .route(

@@ -15,6 +15,6 @@ mod run;
 mod supervise;
 pub mod typist;
 
-pub use handle::{Life, Mailbox, Receipt, Session, State, Status, open};
+pub use handle::{Judged, Life, Mailbox, Receipt, Session, State, Status, open};
 pub use supervise::{Job, Why, supervise};
 pub use typist::Outcome;

@@ -12,9 +12,9 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
-use super::detect::{Manifest, Sight, View};
+use super::detect::{Manifest, Verdict, View};
 use super::ending::{Ending, sweep};
-use super::handle::{Command, Receipt, State};
+use super::handle::{Command, Judged, Receipt};
 use super::relay::{Down, Moved, Up};
 use super::typist::{Act, Scene, Typist};
 use crate::terminal::{Change, Feed, Look, Picture, Process, Pty, Tty};
@@ -24,12 +24,6 @@ use crate::types::exit::AgentExit;
 /// somebody else still holds it open; and how much the kernel may have kept.
 const SILENCE: Duration = Duration::from_millis(50);
 const KEPT: usize = 256 * 1024;
-
-/// How long an agent that asks for no pastes counts as starting.
-const START: Duration = Duration::from_secs(10);
-
-/// After so much silence an agent is idle.
-const STILL: Duration = Duration::from_millis(1500);
 
 /// The grace of an agent whose terminal has gone.
 const HANGUP_GRACE: Duration = Duration::from_secs(5);
@@ -103,7 +97,7 @@ pub(super) async fn run(
                     answer(desk.typist.push(Instant::now(), &text, done));
                 }
                 Command::View(reply) => eyes.tell(reply),
-                Command::State(reply) => {
+                Command::Judge(reply) => {
                     let (lived, still) = (born.elapsed(), up.moved_at.elapsed());
                     eyes.judge(reply, desk.manifest.clone(), lived, still);
                 }
@@ -216,7 +210,7 @@ struct Eyes {
 struct Seen {
     look: Arc<Look>,
     view: View,
-    sight: Sight,
+    verdict: Verdict,
     typed: Option<String>,
 }
 
@@ -240,7 +234,7 @@ impl Eyes {
             self.still_since = Instant::now();
         }
         self.seen = Some(Seen {
-            sight: manifest.judge(&view),
+            verdict: manifest.judge(&view),
             typed: manifest.typed(&view),
             view,
             look,
@@ -271,13 +265,13 @@ impl Eyes {
                 Some(Seen {
                     look,
                     view,
-                    sight,
+                    verdict,
                     typed,
                 }) => typist.step(
                     now,
                     &Scene {
                         view,
-                        sight,
+                        sight: &verdict.sight,
                         typed: typed.as_deref(),
                         printed: &look.printed,
                         unsure: look.unsure,
@@ -319,7 +313,7 @@ impl Eyes {
     /// Tells what the agent is doing to whoever asked.
     fn judge(
         &self,
-        reply: oneshot::Sender<State>,
+        reply: oneshot::Sender<Judged>,
         manifest: Manifest,
         lived: Duration,
         still: Duration,
@@ -328,8 +322,14 @@ impl Eyes {
         tokio::spawn(async move {
             if let Ok(look) = look.await {
                 let view = view(&look.picture);
+                let verdict = manifest.judge(&view);
                 // Who asked may have gone away.
-                let _ = reply.send(state(&manifest.judge(&view), &view, lived, still));
+                let _ = reply.send(Judged {
+                    state: verdict.state(view.bracketed_paste, lived, still),
+                    stash: manifest.stash().map(<[u8]>::to_vec),
+                    verdict,
+                    view,
+                });
             }
         });
     }
@@ -343,18 +343,6 @@ impl Eyes {
                 let _ = reply.send(view(&look.picture));
             }
         });
-    }
-}
-
-/// What an agent does that shows `view`, lives for so long, and has written
-/// nothing for as long as `still`.
-fn state(sight: &Sight, view: &View, lived: Duration, still: Duration) -> State {
-    match sight {
-        Sight::Dialog(_) => State::Blocked,
-        _ if !view.bracketed_paste && lived < START => State::Starting,
-        // One that works shows it: something turns, or counts.
-        _ if still < STILL => State::Busy,
-        Sight::Draft | Sight::Clear => State::Idle,
     }
 }
 

@@ -165,7 +165,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
                     answer(desk.typist.push(Instant::now(), &text, done));
                 }
                 // Nothing to look at: the asker sees the closed channel.
-                Command::View(_) | Command::State(_) => {}
+                Command::View(_) | Command::Judge(_) => {}
                 Command::Stop { .. } => return None,
                 Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
             },

@@ -277,7 +277,7 @@ impl<T> Typist<T> {
             self.phase = Phase::Echoed(now + self.pacing.enter_delay);
             return None;
         }
-        if *scene.sight == Sight::Draft || !self.is_ready(now, scene) {
+        if *scene.sight != Sight::Clear || !self.is_ready(now, scene) {
             return None;
         }
         let places = self.places(scene);
