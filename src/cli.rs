@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::sessions::{Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
+pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -20,7 +20,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
-  wrapper ps                              the sessions; restart SESSION
+  wrapper ps                              the sessions; explain, restart SESSION
   wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
@@ -73,6 +73,8 @@ pub enum Verb {
     Screen(Screen),
     /// Restart a session's agent, resuming where it can
     Restart(Restart),
+    /// Show why a session's state is what it is
+    Explain(Explain),
     /// A session's MCP servers, live
     #[command(subcommand)]
     Mcp(Mcp),

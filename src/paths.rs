@@ -57,6 +57,12 @@ pub fn user_config(env: &Env) -> PathBuf {
     base(env, "XDG_CONFIG_HOME", ".config").join("wrapper/config.toml")
 }
 
+/// Where the user's own manifests are, each named by its agent.
+#[must_use]
+pub fn manifests(env: &Env) -> PathBuf {
+    base(env, "XDG_CONFIG_HOME", ".config").join("wrapper/manifests")
+}
+
 /// The root of everything that sessions keep; absolute, as it is told to
 /// processes that run elsewhere.
 #[must_use]

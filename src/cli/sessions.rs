@@ -61,6 +61,26 @@ pub struct Screen {
     pub options: Options,
 }
 
+#[derive(Debug, Args)]
+#[command(override_usage = "wrapper explain SESSION [--json]\n       \
+    wrapper explain --screen FILE --agent NAME [--json]")]
+pub struct Explain {
+    /// A session's name or id, or the beginning of either
+    #[arg(required_unless_present = "screen", conflicts_with = "screen")]
+    pub session: Option<String>,
+    /// A screen that was written down: a line `cursor ROW COLUMN`, then its rows
+    #[arg(long, value_name = "FILE", requires = "agent")]
+    pub screen: Option<std::path::PathBuf>,
+    /// The agent that showed it
+    #[arg(long, value_name = "NAME", requires = "screen")]
+    pub agent: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Mcp {
     /// Show the servers of a session

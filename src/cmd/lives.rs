@@ -6,9 +6,12 @@ use std::sync::Arc;
 use tracing::error;
 
 use super::launch::Launch;
+use super::manifest;
 use super::plan::{self, Wiring};
 use crate::catalog::Catalog;
 use crate::inject::{Applied, InjectPlan};
+use crate::report;
+use crate::session::detect::Manifest;
 use crate::session::{Job, Why};
 use crate::terminal::pty;
 
@@ -19,10 +22,12 @@ pub(super) struct Lives<'a> {
     catalog: Arc<Catalog>,
     plan: InjectPlan,
     applied: Option<Applied>,
+    manifest: Manifest,
 }
 
 impl<'a> Lives<'a> {
-    /// The first life, told by `plan`.
+    /// The first life, told by `plan`. A manifest that cannot be used is told
+    /// to the user, whose terminal is not ours yet.
     pub(super) fn new(
         launch: &'a Launch,
         wiring: Wiring,
@@ -30,7 +35,14 @@ impl<'a> Lives<'a> {
         applied: Applied,
         plan: InjectPlan,
     ) -> Self {
+        let spec = &launch.spec;
+        let (manifest, unused) =
+            manifest::of(&launch.setting.env, spec.name.as_str(), &spec.command);
+        if let Some(why) = unused {
+            report::warning(why);
+        }
         Self {
+            manifest,
             launch,
             wiring,
             catalog,
@@ -42,7 +54,13 @@ impl<'a> Lives<'a> {
     /// The agent's first life.
     pub(super) fn first(&self) -> Job {
         self.catalog.delivered();
-        self.job(&[])
+        let spec = &self.launch.spec;
+        Job {
+            launch: self.launch(&[]),
+            restart: spec.restart,
+            pacing: spec.pacing,
+            manifest: self.manifest.clone(),
+        }
     }
 
     /// What is run next: the agent is told of its servers as they are by now.
@@ -61,7 +79,7 @@ impl<'a> Lives<'a> {
             Why::Asked { resume: true } => self.launch.spec.resume_args.as_slice(),
             Why::Asked { resume: false } | Why::Died => &[],
         };
-        self.job(resume).launch
+        self.launch(resume)
     }
 
     fn tell(&mut self) -> anyhow::Result<()> {
@@ -83,8 +101,8 @@ impl<'a> Lives<'a> {
         result
     }
 
-    fn job(&self, resume: &[String]) -> Job {
-        plan::job(
+    fn launch(&self, resume: &[String]) -> pty::Launch {
+        plan::launch(
             &self.launch.spec,
             &self.launch.setting.env,
             &self.launch.program,

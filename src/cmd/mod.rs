@@ -7,6 +7,7 @@ mod demo;
 mod demo_agent;
 mod dry_run;
 mod entry;
+mod explain;
 mod family;
 mod found;
 mod gather;
@@ -14,6 +15,7 @@ mod gear;
 mod hosted;
 mod launch;
 mod lives;
+mod manifest;
 mod mcp;
 mod plan;
 mod post;
@@ -52,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Restart(args) => restart::run(&args),
         Verb::Send(args) => send::run(&args),
         Verb::Screen(args) => screen::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Mcp(verb) => mcp::run(&verb),
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),

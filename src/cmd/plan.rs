@@ -16,8 +16,6 @@ use crate::catalog::Catalog;
 use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
 use crate::paths::{self, Env};
 use crate::report::Failure;
-use crate::session::Job;
-use crate::session::detect::Manifest;
 use crate::terminal::pty::Launch;
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::context::SessionContext;
@@ -193,7 +191,7 @@ pub(super) fn context(spec: &AgentSpec, id: SessionId, name: &str, dir: &Path) -
 
 /// What is to be run: the agent's own arguments, those that `resume`, ours, the
 /// user's.
-pub(super) fn job(
+pub(super) fn launch(
     spec: &AgentSpec,
     env: &Env,
     program: &Path,
@@ -201,7 +199,7 @@ pub(super) fn job(
     user_args: &[OsString],
     plan: &InjectPlan,
     context: &SessionContext,
-) -> Job {
+) -> Launch {
     let args = spec
         .args
         .iter()
@@ -220,23 +218,10 @@ pub(super) fn job(
     for (key, value) in &plan.env {
         env.insert(key.into(), value.expose().into());
     }
-    Job {
-        launch: Launch {
-            program: program.to_owned(),
-            args,
-            env,
-            cwd: spec.cwd.clone(),
-        },
-        restart: spec.restart,
-        pacing: spec.pacing,
-        manifest: Manifest::of(&stem(&spec.command)),
+    Launch {
+        program: program.to_owned(),
+        args,
+        env,
+        cwd: spec.cwd.clone(),
     }
-}
-
-fn stem(command: &Path) -> String {
-    command
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

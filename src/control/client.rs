@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::explain::Explained;
 use super::protocol::{
     Asked, Checked, Failed, NewToken, Prompt, Reach, Receipt, Refusal, Restarted, Screen, Session,
 };
@@ -71,6 +72,14 @@ impl Client {
     /// If nobody answers.
     pub async fn session(&self) -> Result<Session, Error> {
         self.get("/v1/session").await
+    }
+
+    /// What its agent's screen shows, and why.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: no agent runs.
+    pub async fn explain(&self) -> Result<Explained, Error> {
+        self.get("/v1/explain").await
     }
 
     /// The session's servers.

@@ -6,6 +6,7 @@
 //! knows, its keys as well.
 
 pub mod client;
+pub mod explain;
 pub mod find;
 mod hub;
 mod prompts;

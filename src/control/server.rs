@@ -31,6 +31,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::explain;
 use super::find;
 use super::hub::{self, Standing};
 use super::prompts;
@@ -152,6 +153,7 @@ async fn converse(io: UnixStream, routes: Router) {
 fn routes(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/session", get(session))
+        .route("/v1/explain", get(explain::explain))
         .route("/v1/restart", post(restart))
         .route(PROMPTS, post(prompts::send))
         .route("/v1/prompts/{id}", get(prompts::receipt))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::detect::View;
+use super::detect::{Verdict, View};
 use super::pending::{Book, Pending, Ticket};
 use super::receipt::{Options, PromptId, Receipt};
 
@@ -37,7 +37,7 @@ pub(super) enum Command {
     },
     Withdraw(PromptId),
     View(oneshot::Sender<View>),
-    State(oneshot::Sender<State>),
+    Judge(oneshot::Sender<Judged>),
     Stop {
         grace: Duration,
     },
@@ -81,6 +81,16 @@ pub enum State {
     Exited,
     /// The session does not say.
     Unknown,
+}
+
+/// An agent's screen, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    pub state: State,
+    pub verdict: Verdict,
+    pub view: View,
+    /// [`super::detect::Manifest::stash`].
+    pub stash: Option<Vec<u8>>,
 }
 
 /// Makes the two ends of a session.
@@ -152,7 +162,14 @@ impl Session {
             Life::Exited => return State::Exited,
             Life::Running => {}
         }
-        self.ask(Command::State).await.unwrap_or(State::Unknown)
+        self.judged()
+            .await
+            .map_or(State::Unknown, |judged| judged.state)
+    }
+
+    /// What its screen shows, and why that is so; None while no agent runs.
+    pub async fn judged(&self) -> Option<Judged> {
+        self.ask(Command::Judge).await
     }
 
     /// How the session stands, now and from now on.

@@ -18,7 +18,7 @@ mod run;
 mod supervise;
 pub mod typist;
 
-pub use handle::{Life, Mailbox, Session, State, Status, open};
+pub use handle::{Judged, Life, Mailbox, Session, State, Status, open};
 pub use pending::Pending;
 pub use receipt::{Options, Outcome, PromptId, Reason, Receipt, Stage, Word};
 pub use supervise::{Job, Why, supervise};

@@ -55,6 +55,8 @@ pub enum Reason {
     Draft,
     /// The agent works.
     Busy,
+    /// Nobody knows what the agent shows.
+    Strange,
     /// It was typed, and the agent has not shown it.
     Unshown,
     /// Others are first.
@@ -193,6 +195,7 @@ impl fmt::Display for Reason {
             Self::Dialog(name) => return write!(f, "dialog open: {name}"),
             Self::Draft => "draft",
             Self::Busy => "busy",
+            Self::Strange => "unknown screen",
             Self::Unshown => "the agent does not show what was typed",
             Self::Behind => "other prompts are first",
             Self::Timeout => "timeout",

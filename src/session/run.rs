@@ -123,7 +123,7 @@ pub(super) async fn run(
                 }
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 Command::View(reply) => eyes.tell(reply),
-                Command::State(reply) => eyes.judge(reply, desk.manifest.clone()),
+                Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => {
                     again = None;
                     ending = Some(Ending::begin(process, grace));

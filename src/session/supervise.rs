@@ -172,7 +172,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
                 }
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
-                Command::View(_) | Command::State(_) => {}
+                Command::View(_) | Command::Judge(_) => {}
                 Command::Stop { .. } => return None,
                 Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
             },

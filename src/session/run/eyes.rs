@@ -3,21 +3,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
 use super::{Desk, answer};
 use crate::session::activity::{Activity, STILL};
-use crate::session::detect::{Manifest, Sight, View};
-use crate::session::handle::State;
+use crate::session::detect::{Manifest, Verdict, View};
+use crate::session::handle::{Judged, State};
 use crate::session::receipt::Outcome;
 use crate::session::relay::Down;
 use crate::session::typist::{Act, Scene};
 use crate::terminal::{Feed, Look, Picture, Tty};
-
-/// How long an agent that asks for no pastes counts as starting.
-const START: Duration = Duration::from_secs(10);
 
 /// The eyes of one life of the agent.
 pub(super) struct Eyes {
@@ -46,7 +43,7 @@ pub(super) enum Looked {
 struct Seen {
     look: Arc<Look>,
     view: View,
-    sight: Sight,
+    verdict: Verdict,
     typed: Option<String>,
 }
 
@@ -84,7 +81,7 @@ impl Eyes {
             self.still_since = Instant::now();
         }
         self.seen = Some(Seen {
-            sight: manifest.judge(&view),
+            verdict: manifest.judge(&view),
             typed: manifest.typed(&view),
             view,
             look,
@@ -126,18 +123,18 @@ impl Eyes {
                 Some(Seen {
                     look,
                     view,
-                    sight,
+                    verdict,
                     typed,
                 }) => desk.typist.step(
                     now,
                     &Scene {
                         view,
-                        sight,
+                        sight: &verdict.sight,
                         typed: typed.as_deref(),
                         printed: &look.printed,
                         unsure: look.unsure,
                         still_since: self.still_since,
-                        works: state(sight, view, born, still) == State::Busy,
+                        works: verdict.state(view.bracketed_paste, born, still) == State::Busy,
                         stash: desk.manifest.stash(),
                     },
                 ),
@@ -205,7 +202,9 @@ impl Eyes {
     fn note(&self, look: &Look, manifest: &Manifest, busy: &watch::Sender<bool>) {
         let (now, view) = (Instant::now(), view(&look.picture));
         let (born, still) = (now - self.born, now - self.moved_at);
-        let state = state(&manifest.judge(&view), &view, born, still);
+        let state = manifest
+            .judge(&view)
+            .state(view.bracketed_paste, born, still);
         tell(busy, self.activity.works(now, state));
     }
 
@@ -217,15 +216,21 @@ impl Eyes {
     }
 
     /// Tells what the agent is doing to whoever asked.
-    pub(super) fn judge(&self, reply: oneshot::Sender<State>, manifest: Manifest) {
+    pub(super) fn judge(&self, reply: oneshot::Sender<Judged>, manifest: Manifest) {
         let now = Instant::now();
         let (lived, still) = (now - self.born, now - self.moved_at);
         let look = self.look();
         tokio::spawn(async move {
             if let Ok(look) = look.await {
                 let view = view(&look.picture);
+                let verdict = manifest.judge(&view);
                 // Who asked may have gone away.
-                let _ = reply.send(state(&manifest.judge(&view), &view, lived, still));
+                let _ = reply.send(Judged {
+                    state: verdict.state(view.bracketed_paste, lived, still),
+                    stash: manifest.stash().map(<[u8]>::to_vec),
+                    verdict,
+                    view,
+                });
             }
         });
     }
@@ -252,18 +257,6 @@ async fn arrival(glance: &mut Option<oneshot::Receiver<Arc<Look>>>) -> Arc<Look>
         }
     }
     std::future::pending().await
-}
-
-/// What an agent does that shows `view`, lives for so long, and has written
-/// nothing for as long as `still`.
-fn state(sight: &Sight, view: &View, lived: Duration, still: Duration) -> State {
-    match sight {
-        Sight::Dialog(_) => State::Blocked,
-        _ if !view.bracketed_paste && lived < START => State::Starting,
-        // One that works shows it: something turns, or counts.
-        _ if still < STILL => State::Busy,
-        Sight::Draft | Sight::Clear => State::Idle,
-    }
 }
 
 fn view(picture: &Picture) -> View {

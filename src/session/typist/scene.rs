@@ -43,7 +43,10 @@ impl Scene<'_> {
     pub(super) fn obstacle(&self) -> Option<Reason> {
         match self.sight {
             Sight::Dialog(name) => Some(Reason::Dialog(name.clone())),
+            Sight::Starting => Some(Reason::Starting),
             Sight::Draft => Some(Reason::Draft),
+            Sight::Busy => Some(Reason::Busy),
+            Sight::Unknown => Some(Reason::Strange),
             Sight::Clear => None,
         }
     }

@@ -7,7 +7,7 @@
 //! Two run at a time. One line a step; 1 if an agent failed.
 //!
 //! With `--record TO` what each sends to an MCP server is written into that
-//! directory, in place of all that.
+//! directory, in place of all that; with `--screens TO`, what it shows.
 
 mod chat;
 mod front;
@@ -15,8 +15,10 @@ mod home;
 mod live;
 mod outer;
 mod processes;
+mod questions;
 mod record;
 mod refusals;
+mod screens;
 mod servers;
 mod steps;
 mod tools;
@@ -30,20 +32,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use wrapper::report;
+
+/// What is done with each agent.
+enum Task {
+    Drive,
+    Record(PathBuf),
+    Screens(PathBuf),
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
-    const USAGE: &str = "usage: real-agents DIR [--record TO] AGENT…";
+    const USAGE: &str = "usage: real-agents DIR [--record TO | --screens TO] AGENT…";
     let mut args = std::env::args().skip(1).peekable();
     let agents = PathBuf::from(args.next().context(USAGE)?);
-    let to = match args.next_if_eq("--record") {
-        Some(_) => Some(PathBuf::from(args.next().context(USAGE)?)),
-        None => None,
-    };
+    let mut task = Task::Drive;
+    if let Some(option) = args.next_if(|arg| arg.starts_with('-')) {
+        let to = PathBuf::from(args.next().context(USAGE)?);
+        task = match option.as_str() {
+            "--record" => Task::Record(to),
+            "--screens" => Task::Screens(to),
+            _ => bail!(USAGE),
+        };
+    }
     let queue = RefCell::new(args);
-    let worker = || work(&queue, &agents, to.as_deref());
+    let worker = || work(&queue, &agents, &task);
     let (one, other) = tokio::join!(worker(), worker());
     let (passed, failed) = (one.0 + other.0, one.1 + other.1);
     report::line(format_args!("{passed} passed, {failed} failed"));
@@ -58,7 +72,7 @@ async fn main() -> Result<ExitCode> {
 async fn work(
     queue: &RefCell<impl Iterator<Item = String>>,
     agents: &Path,
-    record: Option<&Path>,
+    task: &Task,
 ) -> (u32, u32) {
     let (mut passed, mut failed) = (0, 0);
     loop {
@@ -67,9 +81,10 @@ async fn work(
             return (passed, failed);
         };
         let start = Instant::now();
-        let result = match record {
-            Some(to) => record::run(&agent, agents, to).await,
-            None => steps::run(&agent, agents).await,
+        let result = match task {
+            Task::Drive => steps::run(&agent, agents).await,
+            Task::Record(to) => record::run(&agent, agents, to).await,
+            Task::Screens(to) => screens::run(&agent, agents, to).await,
         };
         let seconds = start.elapsed().as_secs_f64();
         match result {

@@ -28,9 +28,14 @@ pub(crate) struct Outer {
 impl Outer {
     /// Runs a program in a new terminal.
     pub(crate) fn run(launch: &Launch) -> Result<Self> {
-        let (pty, process) = Pty::spawn(launch, SIZE)?;
+        Self::sized(launch, SIZE)
+    }
+
+    /// Runs a program in a new terminal of this size.
+    pub(crate) fn sized(launch: &Launch, size: TermSize) -> Result<Self> {
+        let (pty, process) = Pty::spawn(launch, size)?;
         let pty = Arc::new(pty);
-        let screen = Arc::new(Mutex::new(Screen::new(SIZE)));
+        let screen = Arc::new(Mutex::new(Screen::new(size)));
         let reader = tokio::spawn(read(Arc::clone(&pty), Arc::clone(&screen)));
         let reader = AbortOnDropHandle::new(reader);
         Ok(Self {
@@ -54,7 +59,8 @@ impl Outer {
         self.press(format!("\x1b[200~{text}\x1b[201~").as_bytes())
             .await?;
         // A narrow box breaks a long text.
-        let start: String = text.chars().take(20).collect();
+        let line = text.lines().next().unwrap_or_default();
+        let start: String = line.chars().take(20).collect();
         self.shown(&[&start]).await?;
         sleep(SETTLED).await;
         self.press(b"\r").await
@@ -83,7 +89,7 @@ impl Outer {
         self.picture().bracketed_paste
     }
 
-    fn picture(&self) -> Picture {
+    pub(crate) fn picture(&self) -> Picture {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.picture()
     }

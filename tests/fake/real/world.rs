@@ -32,6 +32,8 @@ pub(crate) struct World {
     /// Ends with this value.
     scripted: Child,
     path: OsString,
+    /// Where the agent's program is.
+    tools: PathBuf,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
             servers: Servers::start().await?,
             scripted: model,
             path,
+            tools: tools.to_owned(),
             root,
         })
     }
@@ -81,6 +84,10 @@ impl World {
 
     pub(crate) fn program(&self) -> PathBuf {
         self.bin.join("wrapper")
+    }
+
+    pub(crate) fn tools(&self) -> &Path {
+        &self.tools
     }
 
     /// The program that is an MCP server if it is told `tool`.

@@ -1,0 +1,264 @@
+//! Writes down what an agent shows, in a wide terminal and in a narrow one: at
+//! its first start, while it works, while it asks, with a line that nobody has
+//! sent, and when it waits. `tests/screens` is made of it.
+//!
+//! A file is named by what it shows, `dialog-command.wide.txt`. Its first line
+//! is `cursor ROW COLUMN`, from 0; the rows of the screen follow.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::time::{sleep, timeout};
+use wrapper::report;
+use wrapper::types::size::TermSize;
+
+use crate::home::Home;
+use crate::outer::Outer;
+use crate::questions;
+use crate::steps::{launch, show};
+use crate::wait::{SETTLED, step, until};
+use crate::world::World;
+
+const SIZES: [(&str, TermSize); 2] = [("wide", size(40, 120)), ("narrow", size(20, 60))];
+
+/// The longest that a screen is given to stay as it is; one with a spinner never does.
+const RESTLESS: u32 = 5;
+
+/// A server of whose tools no agent was told that it may call them.
+const GUEST: &str = "guest";
+
+/// Ends a line and those before it, in every agent.
+const CLEAR: &[u8] = b"\x15\x7f\x15\x7f\x15\x7f\x15";
+
+const fn size(rows: u16, cols: u16) -> TermSize {
+    TermSize { rows, cols }
+}
+
+/// Writes `DIR/<agent>-<version>/<state>-<what>.<size>.txt`.
+pub(crate) async fn run(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
+    let installed = agents.join(agent).join("installed");
+    let package = fs::read_to_string(&installed)
+        .with_context(|| format!("cannot read {}", installed.display()))?;
+    let version = package.trim().rsplit_once('@').context("no version")?.1;
+    let dir = dir.join(format!("{agent}-{version}"));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let tools = agents.join(agent).join("node_modules/.bin");
+    for (name, size) in SIZES {
+        for new_home in [true, false] {
+            let world = World::new(&tools).await?;
+            let outer = Outer::sized(&questions::launch(agent, &world, new_home)?, size)?;
+            let shelf = Shelf::new(&dir, name, &world);
+            let first = step(agent, "asks at its first start", shelf.first(agent, &outer));
+            first.await.inspect_err(|_| show(&outer, &world))?;
+        }
+        let world = World::new(&tools).await?;
+        let mut home = Home::furnish(agent, &world)?;
+        home.env.extend(questions::env(agent));
+        let guest = format!("--mcp={GUEST}={}", world.servers.url(GUEST));
+        let options = ["--offline", "--trust-project", &guest];
+        let outer = Outer::sized(&launch(agent, &world, &home, &options), size)?;
+        let shelf = Shelf::new(&dir, name, &world);
+        let result = shelf.all(agent, &outer).await;
+        result.inspect_err(|_| show(&outer, &world))?;
+    }
+    Ok(())
+}
+
+/// Where the screens of one run go.
+struct Shelf<'a> {
+    dir: &'a Path,
+    size: &'a str,
+    /// The directory of the run, and as long a name that is always the same.
+    root: (String, String),
+}
+
+impl<'a> Shelf<'a> {
+    fn new(dir: &'a Path, size: &'a str, world: &World) -> Self {
+        let project = world.dir("project");
+        let root = project.parent().and_then(Path::file_name);
+        let root = root.unwrap_or_default().to_string_lossy().into_owned();
+        let same = format!(".{}", "0".repeat(root.chars().count().saturating_sub(1)));
+        Self {
+            dir,
+            size,
+            root: (root, same),
+        }
+    }
+
+    /// Writes down what is shown now.
+    fn keep(&self, what: &str, outer: &Outer) -> Result<()> {
+        let picture = outer.picture();
+        let (row, column) = picture.cursor;
+        let text = format!("cursor {row} {column}\n{}\n", picture.rows.join("\n"));
+        let path: PathBuf = self.dir.join(format!("{what}.{}.txt", self.size));
+        fs::write(&path, text.replace(&self.root.0, &self.root.1))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// What an agent asks at a first start; its questions are answered by
+    /// Enter, but for that of a login.
+    async fn first(&self, agent: &str, outer: &Outer) -> Result<()> {
+        let mut asked = BTreeSet::new();
+        for at in 0..12 {
+            settled(outer).await;
+            let text = outer.text();
+            let name = questions::name(agent, &text).filter(|name| !asked.contains(name));
+            if let Some(name) = name {
+                self.keep(&format!("dialog-{name}"), outer)?;
+                asked.insert(name);
+                if name == "login" {
+                    return Ok(());
+                }
+                outer.press(b"\r").await?;
+            } else if questions::is_ready(agent, &text) {
+                return Ok(());
+            } else if !text.is_empty() && !questions::is_starting(agent, &text) {
+                report::line(format_args!("{agent}: a screen without a name:\n{text}"));
+                self.keep(&format!("unnamed-{at}"), outer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything from a start without questions to the end.
+    async fn all(&self, agent: &str, outer: &Outer) -> Result<()> {
+        step(agent, "starts", self.start(agent, outer)).await?;
+        step(agent, "has drafts", self.drafts(outer)).await?;
+        step(agent, "is busy", self.busy(outer)).await?;
+        step(agent, "asks before a command", self.commands(outer)).await?;
+        step(agent, "runs a command", self.command(outer)).await?;
+        step(agent, "asks before a tool", self.tool(outer)).await?;
+        step(agent, "asks for a model", self.models(agent, outer)).await
+    }
+
+    async fn start(&self, agent: &str, outer: &Outer) -> Result<()> {
+        self.keep("starting-blank", outer)?;
+        until(|| async {
+            let text = outer.text();
+            if questions::is_starting(agent, &text) {
+                self.keep("starting-loading", outer)?;
+            }
+            Ok(questions::is_ready(agent, &text).then_some(()))
+        })
+        .await?;
+        settled(outer).await;
+        settled(outer).await;
+        self.keep("idle-fresh", outer)
+    }
+
+    async fn drafts(&self, outer: &Outer) -> Result<()> {
+        for (what, keys) in [
+            ("line", "half a line"),
+            (
+                "lines",
+                "\x1b[200~one line\nand another\nand a third\x1b[201~",
+            ),
+            ("shell", "!ls -l"),
+            ("slash", "/mo"),
+        ] {
+            for key in keys.split_inclusive(|_| !keys.starts_with('\x1b')) {
+                outer.press(key.as_bytes()).await?;
+                sleep(SETTLED / 20).await;
+            }
+            settled(outer).await;
+            self.keep(&format!("draft-{what}"), outer)?;
+            outer.press(CLEAR).await?;
+            settled(outer).await;
+            if what == "shell" {
+                outer.press(b"\x1b").await?;
+                settled(outer).await;
+            }
+        }
+        self.keep("idle-cleared", outer)
+    }
+
+    async fn busy(&self, outer: &Outer) -> Result<()> {
+        outer.prompt("take 9 seconds").await?;
+        sleep(3 * SETTLED).await;
+        self.keep("busy-model", outer)?;
+        outer.press(b"typed while busy").await?;
+        outer.shown(&["typed while busy"]).await?;
+        self.keep("draft-while-busy", outer)?;
+        outer.press(CLEAR).await?;
+        outer.shown(&["hello"]).await?;
+        settled(outer).await;
+        self.keep("idle-answered", outer)?;
+        // An answer of the past that looks like a question of now.
+        outer.prompt("1. Yes\n2. No").await?;
+        settled(outer).await;
+        self.keep("idle-list", outer)
+    }
+
+    async fn commands(&self, outer: &Outer) -> Result<()> {
+        outer.prompt("run command touch made-it").await?;
+        self.asks(outer, "dialog-command").await?;
+        outer.press(b"\x1b").await?;
+        settled(outer).await;
+        // Kilo wants to be told what to do in its place.
+        if outer.text().contains("esc cancel") {
+            self.keep("dialog-reject", outer)?;
+            outer.press(b"\x1b").await?;
+            settled(outer).await;
+            outer.press(b"\x1b").await?;
+            settled(outer).await;
+        }
+        self.keep("idle-declined", outer)
+    }
+
+    async fn command(&self, outer: &Outer) -> Result<()> {
+        // Some do not wait for a command that they know to wait.
+        let command = "run command timeout 9 tail -f /dev/null";
+        outer.prompt(command).await?;
+        self.asks(outer, "dialog-wait").await?;
+        outer.press(b"\r").await?;
+        sleep(3 * SETTLED).await;
+        self.keep("busy-command", outer)?;
+        outer.shown(&["done"]).await?;
+        settled(outer).await;
+        self.keep("idle-command-done", outer)
+    }
+
+    async fn tool(&self, outer: &Outer) -> Result<()> {
+        let call = format!("call the tools {GUEST}.word");
+        outer.prompt(&call).await?;
+        self.asks(outer, "dialog-tool").await?;
+        outer.press(b"\x1b").await?;
+        settled(outer).await;
+        Ok(())
+    }
+
+    async fn models(&self, agent: &str, outer: &Outer) -> Result<()> {
+        outer.press(questions::models(agent).as_bytes()).await?;
+        settled(outer).await;
+        outer.press(b"\r").await?;
+        settled(outer).await;
+        self.keep("dialog-model", outer)?;
+        outer.press(b"\x1b").await?;
+        settled(outer).await;
+        self.keep("idle-at-last", outer)
+    }
+
+    /// Waits for a question. Not everybody asks before every tool.
+    async fn asks(&self, outer: &Outer, what: &str) -> Result<()> {
+        let asked = outer.shown(&questions::PERMISSION);
+        if timeout(60 * SETTLED, asked).await.is_err() {
+            report::line(format_args!("no {what}:\n{}", outer.text()));
+            return Ok(());
+        }
+        settled(outer).await;
+        self.keep(what, outer)
+    }
+}
+
+/// Waits until what is shown stays, or is seen not to.
+async fn settled(outer: &Outer) {
+    let still = until(|| async {
+        let before = outer.text();
+        sleep(SETTLED).await;
+        Ok((outer.text() == before).then_some(()))
+    });
+    // A spinner is no reason to wait for ever.
+    let _ = timeout(RESTLESS * SETTLED, still).await;
+}
