@@ -676,7 +676,7 @@ fn help_is_a_pleasure() {
 
       wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
-      wrapper ps                              the sessions; restart SESSION
+      wrapper ps                              the sessions; explain, restart SESSION
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground
       wrapper say TEXT, read [-f], who        the chat: write, read, who is online
