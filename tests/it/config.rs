@@ -681,7 +681,7 @@ fn help_is_a_pleasure() {
 
       wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
-      wrapper ps                              the sessions; restart SESSION
+      wrapper ps                              the sessions; explain, restart SESSION
       wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground

@@ -138,6 +138,21 @@ fn what_is_typed_is_read_from_the_input_line_alone() {
 }
 
 #[test]
+fn a_bar_is_an_input_line_only_above_an_edge() {
+    let opencode = Manifest::of("opencode");
+    for (expected, cursor, screen) in [
+        (Some("ab"), (1, 5), "┃\n┃  ab\n┃\n╹▀▀"),
+        (Some("ab cd"), (2, 5), "┃\n┃  ab\n┃  cd\n╹▀▀"),
+        (None, (1, 5), "┃\n┃  ab\n┃\n"),
+        (None, (1, 1), "┃\n┃  ab\n┃\n╹▀▀"),
+        (None, (0, 5), "ab\n┃\n╹▀▀"),
+    ] {
+        let view = view(cursor, screen);
+        assert_eq!(opencode.typed(&view).as_deref(), expected, "{view:?}");
+    }
+}
+
+#[test]
 fn a_manifest_is_found_by_the_stem_of_a_command() {
     let unknown = view((0, 0), "what is this?");
     for command in ["claude", "/usr/bin/claude", "claude.exe"] {

@@ -44,6 +44,29 @@ pub(crate) async fn dialog(name: &str, world: &World, outer: &Outer) -> Result<(
     Ok(())
 }
 
+/// Mentions the agent while a line stands there that the user has begun, and
+/// waits for the answer after the user has dropped the line.
+pub(crate) async fn draft(name: &str, world: &World, outer: &Outer) -> Result<()> {
+    const LINE: &str = "half a line of mine";
+    outer.press(LINE.as_bytes()).await?;
+    outer.shown(&[LINE]).await?;
+    let word = ask(name, world, "undrafted").await?;
+    // That nothing happens can only be seen by waiting for it.
+    let early = timeout(3 * SETTLED, answered(name, world, &word)).await;
+    ensure!(early.is_err(), "it answered while a line was begun");
+    let shown = outer.text();
+    let merged = shown.contains(&format!("{LINE}use mcp"));
+    ensure!(shown.contains(LINE) && !merged, "the line was touched");
+    outer.press(b"\x15").await?;
+    answered(name, world, &word).await
+}
+
+/// Mentions the agent while it works.
+pub(crate) async fn busy(name: &str, world: &World, outer: &Outer) -> Result<()> {
+    outer.prompt("take 5 seconds").await?;
+    mention(name, world, "busy").await
+}
+
 /// Mentions the agent, and waits for its answer.
 pub(crate) async fn mention(name: &str, world: &World, word: &str) -> Result<()> {
     let word = ask(name, world, word).await?;

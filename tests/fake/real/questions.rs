@@ -47,6 +47,14 @@ pub(crate) const PERMISSION: [&str; 4] = [
     "Permission required",
 ];
 
+/// By what the choice of a model is known.
+pub(crate) const MODELS: [&str; 4] = [
+    "Select model",
+    "Select Model",
+    "Search models",
+    "Select a model",
+];
+
 /// The name of the question that an agent shows.
 pub(crate) fn name(agent: &str, text: &str) -> Option<&'static str> {
     let mut all = FIRST.iter().filter(|(of, _, _)| *of == agent);

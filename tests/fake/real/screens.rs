@@ -24,7 +24,7 @@ use crate::world::World;
 const SIZES: [(&str, TermSize); 2] = [("wide", size(40, 120)), ("narrow", size(20, 60))];
 
 /// The longest that a screen is given to stay as it is; one with a spinner never does.
-const RESTLESS: u32 = 5;
+const RESTLESS: u32 = 12;
 
 /// A server of whose tools no agent was told that it may call them.
 const GUEST: &str = "guest";
@@ -193,15 +193,14 @@ impl<'a> Shelf<'a> {
 
     async fn commands(&self, outer: &Outer) -> Result<()> {
         outer.prompt("run command touch made-it").await?;
-        self.asks(outer, "dialog-command").await?;
+        self.asks(outer, "dialog-command", &questions::PERMISSION)
+            .await?;
         outer.press(b"\x1b").await?;
         settled(outer).await;
         // Kilo wants to be told what to do in its place.
         if outer.text().contains("esc cancel") {
             self.keep("dialog-reject", outer)?;
-            outer.press(b"\x1b").await?;
-            settled(outer).await;
-            outer.press(b"\x1b").await?;
+            outer.press(b"\r").await?;
             settled(outer).await;
         }
         self.keep("idle-declined", outer)
@@ -211,7 +210,8 @@ impl<'a> Shelf<'a> {
         // Some do not wait for a command that they know to wait.
         let command = "run command timeout 9 tail -f /dev/null";
         outer.prompt(command).await?;
-        self.asks(outer, "dialog-wait").await?;
+        self.asks(outer, "dialog-wait", &questions::PERMISSION)
+            .await?;
         outer.press(b"\r").await?;
         sleep(3 * SETTLED).await;
         self.keep("busy-command", outer)?;
@@ -223,7 +223,8 @@ impl<'a> Shelf<'a> {
     async fn tool(&self, outer: &Outer) -> Result<()> {
         let call = format!("call the tools {GUEST}.word");
         outer.prompt(&call).await?;
-        self.asks(outer, "dialog-tool").await?;
+        self.asks(outer, "dialog-tool", &questions::PERMISSION)
+            .await?;
         outer.press(b"\x1b").await?;
         settled(outer).await;
         Ok(())
@@ -233,16 +234,15 @@ impl<'a> Shelf<'a> {
         outer.press(questions::models(agent).as_bytes()).await?;
         settled(outer).await;
         outer.press(b"\r").await?;
-        settled(outer).await;
-        self.keep("dialog-model", outer)?;
+        self.asks(outer, "dialog-model", &questions::MODELS).await?;
         outer.press(b"\x1b").await?;
         settled(outer).await;
         self.keep("idle-at-last", outer)
     }
 
-    /// Waits for a question. Not everybody asks before every tool.
-    async fn asks(&self, outer: &Outer, what: &str) -> Result<()> {
-        let asked = outer.shown(&questions::PERMISSION);
+    /// Waits for a question, by its words. Not everybody has every one.
+    async fn asks(&self, outer: &Outer, what: &str, words: &[&str]) -> Result<()> {
+        let asked = outer.shown(words);
         if timeout(60 * SETTLED, asked).await.is_err() {
             report::line(format_args!("no {what}:\n{}", outer.text()));
             return Ok(());

@@ -22,8 +22,8 @@ use crate::trust;
 use crate::wait::{step, until};
 use crate::world::World;
 
-/// Agents whose questions we know. Nobody has recorded those of the others, so
-/// nothing keeps a mention out of them.
+/// Agents that go through everything, with questions and half-written lines;
+/// the others take too long.
 const DIALOGS: [&str; 3] = ["claude", "codex", "gemini"];
 
 /// Runs one agent; what it showed and logged is told if it fails.
@@ -77,7 +77,7 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
     .await?;
     step(
         agent,
-        "answers a mention",
+        "answers a mention that came as it started",
         chat::mention(&name, world, "first"),
     )
     .await?;
@@ -103,6 +103,10 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
     if DIALOGS.contains(&agent) {
         let what = "lets no mention approve a command";
         step(agent, what, chat::dialog(&name, world, outer)).await?;
+        let what = "has no mention in a line of the user's";
+        step(agent, what, chat::draft(&name, world, outer)).await?;
+        let what = "answers a mention that came while it worked";
+        step(agent, what, chat::busy(&name, world, outer)).await?;
     }
     let hub = step(agent, "answers after the hub was restarted", async {
         let old = world.end_hub()?;
