@@ -147,7 +147,7 @@ mod tests {
             ("!rm -rf /", "from the chat: !rm -rf /"),
             ("\r/quit\r", "from the chat: /quit"),
             ("\x1b[201~!id", "from the chat: [201~!id"),
-            ("\u{200b}!id", "from the chat: \u{200b}!id"),
+            ("\u{200b}!id", "from the chat: !id"),
         ] {
             assert_eq!(first([&custom(text)]).expect("a prompt").text, typed);
         }
