@@ -19,6 +19,7 @@ mod house; // imports point down, the ground floor is pure
 mod hub; // the embedded hub, over REST and MCP
 mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
 mod identity; // one name for life, on agentchattr's server
+mod inbox; // mentions on their way to become prompts, on agentchattr's server
 mod inject; // what agents are told, and what is put back
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`

@@ -77,11 +77,11 @@ async fn mentions_that_wait_become_one_prompt_with_every_channel() {
     world.json(&["say", "--json", "--channel", "dev", "@fake three"]);
     first.keys(b"\x7f\r").await;
     first
-        .until("both prompts", |_| prompts(&world).len() == 2)
+        .until("a prompt", |_| !prompts(&world).is_empty())
         .await;
     let prompts = prompts(&world);
-    assert!(prompts[0].contains("#dev -"), "{prompts:?}");
-    assert!(prompts[1].contains("#general and #dev -"), "{prompts:?}");
+    assert_eq!(prompts.len(), 1, "{prompts:?}");
+    assert!(prompts[0].contains("#dev and #general -"), "{prompts:?}");
     first.keys(b"/exit 0\r").await;
     first.end().await;
 }

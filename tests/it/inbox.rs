@@ -1,0 +1,182 @@
+//! Mentions from agentchattr's server, on their way to become prompts.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use wrapper::types::exit::AgentExit;
+
+use super::support::agentchattr::Agentchattr;
+use super::support::pty::Outer;
+use super::support::world::World;
+use super::support::{eventually, meanwhile};
+
+fn prompts(world: &World) -> Vec<String> {
+    let report = world.report();
+    let prompts = report.iter().filter_map(|entry| entry["prompt"].as_str());
+    prompts.map(str::to_owned).collect()
+}
+
+async fn until_prompted(world: &World, terminal: &mut Outer, count: usize) -> Vec<String> {
+    terminal
+        .until("prompts", |_| prompts(world).len() >= count)
+        .await;
+    prompts(world)
+}
+
+async fn leave(mut terminal: Outer) {
+    terminal.keys(b"/exit 0\r").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
+}
+
+#[tokio::test]
+async fn a_prompt_brings_the_role_and_the_rules_along() {
+    let world = World::new();
+    let mut server = Agentchattr::of(&world, &[]);
+    let proposed = json!({"action": "propose", "sender": "user", "rule": "be\rbrief"});
+    server.tool(None, "chat_rules", proposed).await;
+    // A human's click, which REST has no word for.
+    server.stop();
+    let rules = server.data_dir.join("rules.json");
+    let text = fs::read_to_string(&rules).expect("rules");
+    let mut board: Value = serde_json::from_str(&text).expect("JSON");
+    board["rules"][0]["status"] = json!("active");
+    fs::write(&rules, board.to_string()).expect("written");
+    server.restart();
+    let mut terminal = world.launch(&["fake"]);
+    terminal.shows("\n>").await;
+    server
+        .ask(
+            "POST /api/roles/fake",
+            &json!({"role": "re\u{1b}[201~view\r!er"}),
+        )
+        .await;
+    server.say("dev", "@fake one").await;
+    let first = until_prompted(&world, &mut terminal, 1).await.remove(0);
+    assert_eq!(
+        first,
+        "use mcp to read #dev - you're mentioned, take appropriate action and respond ROLE: re[201~view !er RULES: be brief"
+    );
+    let synced = || async { server.told("rules").await.last().cloned() };
+    let epoch = meanwhile("what the agent knows", synced).await;
+    assert_eq!(epoch["name"], "fake");
+    server.say("general", "@fake two").await;
+    let second = until_prompted(&world, &mut terminal, 2).await.remove(1);
+    assert!(second.ends_with("ROLE: re[201~view !er"), "{second}");
+    leave(terminal).await;
+}
+
+#[tokio::test]
+async fn what_was_written_before_the_launch_is_delivered() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let entry = |extra: Value| {
+        let mut entry =
+            json!({"sender": "user", "text": "user: x", "time": "00:00:00", "channel": "ops"});
+        for (key, value) in extra.as_object().expect("an object") {
+            entry[key] = value.clone();
+        }
+        format!("{entry}\n")
+    };
+    let entries = [
+        entry(json!({})),
+        entry(json!({"job_id": 7})),
+        entry(json!({"channel": "x\r!id\r"})),
+        entry(json!({"prompt": "!rm -rf ~"})),
+        "no JSON\n".to_owned(),
+        entry(json!({"channel": "dev"})),
+    ];
+    fs::write(server.data_dir.join("fake_queue.jsonl"), entries.concat()).expect("written");
+    let mut terminal = world.launch(&["fake"]);
+    assert_eq!(
+        until_prompted(&world, &mut terminal, 3).await,
+        [
+            "use mcp to read #ops, job_id=7 and all channels - you're mentioned, take appropriate action and respond",
+            "from the chat: !rm -rf ~",
+            "use mcp to read #dev - you're mentioned, take appropriate action and respond",
+        ]
+    );
+    leave(terminal).await;
+    let left = fs::read_dir(server.data_dir.join(".wrapper-queues")).expect("listed");
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn a_mention_that_waits_is_reported_once_and_delivered_later() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let config = world.path("config.toml");
+    let text = fs::read_to_string(&config).expect("text");
+    fs::write(&config, format!("{text}undelivered_after = \"100ms\"\n")).expect("written");
+    let mut terminal = world.launch(&["fake", "--", "--dialog", "may I?"]);
+    terminal.shows("may I?").await;
+    let reports = || async {
+        let said = server.said().await;
+        let said = said.into_iter().filter(|line| line.contains("(wrapper)"));
+        said.collect::<Vec<String>>()
+    };
+    server.say("dev", "@fake one").await;
+    let first = meanwhile("a report", async || reports().await.pop()).await;
+    assert!(
+        first.contains("fake has not been reached: dialog open: ") && !first.contains('@'),
+        "{first}"
+    );
+    server.say("general", "@fake two").await;
+    terminal.keys(b"\r").await;
+    let prompts = until_prompted(&world, &mut terminal, 1).await;
+    assert!(prompts[0].contains("#dev and #general -"), "{prompts:?}");
+    assert_eq!(reports().await.len(), 1);
+    leave(terminal).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_goes_says_what_waits_for_it() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut terminal = world.launch(&["fake", "--", "--dialog", "may I?"]);
+    terminal.shows("may I?").await;
+    let queue = server.data_dir.join("fake_queue.jsonl");
+    server.say("dev", "@fake one").await;
+    eventually("its taking", || (!queue.exists()).then_some(()));
+    let wrapper = i32::try_from(terminal.pid()).expect("a pid");
+    kill(Pid::from_raw(wrapper), Signal::SIGTERM).expect("told to end");
+    terminal.end().await;
+    let said = server.said().await.join("\n");
+    assert!(
+        said.contains("fake has not been reached: it has ended. a mention waits (1)"),
+        "{said}"
+    );
+    // Whoever comes next under that name gets it, once.
+    let mut next = world.launch(&["fake"]);
+    let prompts = until_prompted(&world, &mut next, 1).await;
+    assert!(prompts[0].contains("#dev -"), "{prompts:?}");
+    leave(next).await;
+}
+
+#[tokio::test]
+async fn the_hub_sees_when_the_agent_works_and_that_it_was_cut_off() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut terminal = world.launch(&["fake"]);
+    terminal.shows("\n>").await;
+    server.say("dev", "@fake work").await;
+    until_prompted(&world, &mut terminal, 1).await;
+    for active in [true, false] {
+        let beats = async || {
+            let beats = server.told("heartbeat").await;
+            beats.into_iter().find(|beat| beat["active"] == active)
+        };
+        meanwhile("a report", beats).await;
+    }
+    server
+        .post("/__test/rotate/fake", &json!({"reserve": true}))
+        .await;
+    let cut_off = async || {
+        let said = server.said().await;
+        said.into_iter()
+            .find(|line| line.contains("Agent routing for fake interrupted"))
+    };
+    meanwhile("the flag", cut_off).await;
+    leave(terminal).await;
+}
