@@ -1,7 +1,7 @@
 //! Finds and reads the files, and lays environment and options over them.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
@@ -97,7 +97,7 @@ fn parse(path: &Path, text: &str) -> Result<Table, Error> {
 fn anchor(table: &mut Table, dir: &Path, env: &Env) -> Result<(), Error> {
     let anchored = |value: &mut Value, dir: &Path| match value {
         Value::String(path) => {
-            *value = text(dir.join(paths::expand(env, path)))?;
+            *value = text(below(dir, &paths::expand(env, path)))?;
             Ok(())
         }
         _ => Ok(()),
@@ -128,11 +128,16 @@ fn anchor(table: &mut Table, dir: &Path, env: &Env) -> Result<(), Error> {
     Ok(())
 }
 
+/// `path` where it is relative to `dir`, without a `.` on the way.
+fn below(dir: &Path, path: &Path) -> PathBuf {
+    dir.join(path).components().collect()
+}
+
 /// The same for a server. What starts with a variable is absolute once that is
 /// replaced.
 fn anchor_server(server: &mut Value, dir: &Path, env: &Env) -> Result<(), Error> {
     let is_git = server.get("type").and_then(Value::as_str) == Some("git");
-    let anchored = |path: &str| text(dir.join(paths::expand(env, path)));
+    let anchored = |path: &str| text(below(dir, &paths::expand(env, path)));
     for key in ["path", "cwd", "command", "url"] {
         let Some(value) = server.get_mut(key) else {
             continue;
