@@ -303,7 +303,13 @@ async fn a_new_server_stands_beside_the_hubs_tools() {
         "--json",
     ];
     assert_eq!(change(&world, &set), ("applied".into(), String::new()));
-    assert!(tools(&world, "agentchattr").contains(&"issues__chat_send".to_owned()));
+    // It has its tools by now, and writes that down a moment later.
+    eventually("its tools", || {
+        let tools = tools(&world, "agentchattr");
+        tools
+            .contains(&"issues__chat_send".to_owned())
+            .then_some(())
+    });
     assert_eq!(server(&world, "issues")["route"], "guest");
     assert_eq!(
         call(&world, &mut terminal, "agentchattr", "issues__chat_send").await,
