@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::protocol::{Cursor, Prompt, Receipt, Screen};
 use super::server::{Desk, refusal};
 use crate::session;
+use crate::session::detect::View;
 use crate::session::{Options, Pending, PromptId};
 use crate::types::text::one_line;
 
@@ -51,8 +52,11 @@ pub(super) async fn receipt(State(desk): State<Arc<Desk>>, Path(id): Path<String
 }
 
 pub(super) async fn screen(State(desk): State<Arc<Desk>>) -> Json<Screen> {
-    let state = desk.session.state().await;
-    let view = desk.session.view().await;
+    // Of one look, so that they agree.
+    let (state, view) = match desk.session.judged().await {
+        Some(judged) => (judged.state, judged.view),
+        None => (desk.session.state().await, View::default()),
+    };
     let (row, column) = view.cursor;
     let text = view.rows.join("\n");
     Json(Screen {

@@ -202,7 +202,7 @@ impl Presence {
                 match books.take_back(new, &identity.name).await {
                     Ok(called) => called,
                     // The next heartbeat is told as well.
-                    Err(_) => return,
+                    Err(error) => return info!(%error, "our number was not taken back yet"),
                 }
             }
             _ => new.into(),

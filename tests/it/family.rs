@@ -1,8 +1,6 @@
 //! Sessions of one base on agentchattr's server: their names while their agents
 //! call tools, others come and go, and the server restarts.
 
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -13,7 +11,7 @@ use wrapper::types::exit::AgentExit;
 use super::support::agentchattr::Agentchattr;
 use super::support::pty::Outer;
 use super::support::world::World;
-use super::support::{eventually, soon};
+use super::support::{eventually, meanwhile, soon};
 
 fn call(text: &str) -> String {
     format!("chat_send={{\"channel\":\"general\",\"message\":\"{text}\"}}")
@@ -42,17 +40,13 @@ async fn leave(mut terminal: Outer) {
     assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
-/// Between two looks at what the server does not tell by itself.
-const PAUSE: Duration = Duration::from_millis(5);
-
 /// Waits until this was said, whatever else was.
 async fn hears(server: &Agentchattr, what: &str) {
-    let said = async {
-        while !server.said().await.iter().any(|one| one == what) {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    soon(what, said).await;
+    meanwhile(what, async || {
+        let said = server.said().await;
+        said.iter().any(|one| one == what).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -101,12 +95,10 @@ async fn the_server_hears_of_every_end() {
 
 /// Waits until so many have left the server.
 async fn gone(server: &Agentchattr, many: usize) {
-    let left = async {
-        while server.told("deregister").await.len() < many {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    soon("a farewell", left).await;
+    meanwhile("a farewell", async || {
+        (server.told("deregister").await.len() >= many).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
