@@ -1,30 +1,56 @@
-//! Another reader of JSON: where a name is there twice, most take the last
-//! value and some the first. Pure.
+//! Other readers of JSON: where a name is there more than once, most take the
+//! last value and some the first; one in between may be any. Pure.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The message as each kind of reader has it; none if it is no JSON.
-pub(super) fn read(body: &[u8]) -> Vec<Value> {
-    let last = serde_json::from_slice::<Value>(body);
-    let first = serde_json::from_slice::<First>(body);
-    last.into_iter().chain(first.map(|first| first.0)).collect()
+/// How often a name is there at most in one object of `body`; at least 1, or 0
+/// if it is no JSON.
+pub(super) fn repeats(body: &[u8]) -> usize {
+    let most = Cell::new(1);
+    let read = Taking { nth: 0, most: &most }.from(body);
+    read.map_or(0, |_| most.get())
 }
 
-/// A value whose members are the first of their names.
-struct First(Value);
+/// The message as each kind of reader has it: by the last of a name's values
+/// first, down to the first of `repeats`; none if it is no JSON.
+pub(super) fn read(body: &[u8], repeats: usize) -> Vec<Value> {
+    let most = Cell::new(1);
+    let takings = (0..repeats.max(1)).rev();
+    takings
+        .filter_map(|nth| Taking { nth, most: &most }.from(body).ok())
+        .collect()
+}
 
-impl<'de> Deserialize<'de> for First {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Each).map(First)
+/// Takes the value at `nth` of those that a name has, or its last.
+#[derive(Clone, Copy)]
+struct Taking<'a> {
+    nth: usize,
+    /// The most values that a name had so far.
+    most: &'a Cell<usize>,
+}
+
+impl Taking<'_> {
+    fn from(self, body: &[u8]) -> Result<Value, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let value = self.deserialize(&mut reader)?;
+        reader.end().map(|()| value)
     }
 }
 
-struct Each;
+impl<'de> DeserializeSeed<'de> for Taking<'_> {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for Each {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Taking<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,17 +83,24 @@ impl<'de> Visitor<'de> for Each {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(First(value)) = from.next_element()? {
+        while let Some(value) = from.next_element_seed(self)? {
             all.push(value);
         }
         Ok(Value::Array(all))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, First(value))) = from.next_entry::<String, First>()? {
-            members.entry(name).or_insert(value);
+        let mut seen = Map::new();
+        let mut counts = HashMap::<String, usize>::new();
+        while let Some(name) = from.next_key::<String>()? {
+            let value = from.next_value_seed(self)?;
+            let count = counts.entry(name.clone()).or_default();
+            if *count <= self.nth {
+                seen.insert(name, value);
+            }
+            *count += 1;
+            self.most.set(self.most.get().max(*count));
         }
-        Ok(Value::Object(members))
+        Ok(Value::Object(seen))
     }
 }

@@ -10,7 +10,7 @@ use crate::proxy::{absent, answer, rpc as messages, stale};
 use crate::types::context::SessionContext;
 use crate::types::server::ContextLevel;
 
-use super::reader::read;
+use super::reader::{read, repeats};
 
 const NAME: &str = "claude-2";
 const SESSION: &str = "0123456789ab";
@@ -20,7 +20,7 @@ const SESSION: &str = "0123456789ab";
 /// # Panics
 /// If something does not hold.
 pub fn rpc(body: &[u8]) {
-    let before = read(body);
+    let before = read(body, repeats(body));
     let calls = before.iter().any(|value| !calls(value).is_empty());
     messages::is_harmless(body);
     for whole in [false, true] {
@@ -28,7 +28,7 @@ pub fn rpc(body: &[u8]) {
     }
     match stamp(body, NAME) {
         Stamped::New(new) => {
-            let after = read(&new);
+            let after = read(&new, before.len());
             assert_eq!(after.len(), before.len(), "it was JSON, and is: {new:?}");
             assert!(calls, "it called nothing");
             assert_eq!(stamp(&new, NAME), Stamped::AsIs, "once is enough");
@@ -50,7 +50,7 @@ fn marked(told: &Told, body: &[u8], before: &[Value], calls_any: bool) {
     let new = told.mark(body);
     let after = new
         .as_ref()
-        .map_or_else(|| before.to_vec(), |new| read(new));
+        .map_or_else(|| before.to_vec(), |new| read(new, before.len()));
     if let Some(new) = &new {
         assert_eq!(after.len(), before.len(), "it was JSON, and is: {new:?}");
         assert!(calls_any, "it called nothing");
