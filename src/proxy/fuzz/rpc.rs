@@ -1,6 +1,7 @@
 //! Bodies of JSON-RPC: who speaks in a call, what is told with it, what is
 //! left alone, and what we answer. Pure.
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::proxy::context::{Telling, Told};
@@ -21,6 +22,10 @@ const SESSION: &str = "0123456789ab";
 /// If something does not hold.
 pub fn rpc(body: &[u8]) {
     let before = read(body, repeats(body));
+    if before.is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        // A number that no double holds is JSON, and more than we can judge.
+        return;
+    }
     let calls = before.iter().any(|value| !calls(value).is_empty());
     messages::is_harmless(body);
     for whole in [false, true] {
