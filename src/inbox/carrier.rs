@@ -5,18 +5,18 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::Source;
 use super::advice::Advice;
+use super::notices::{Fate, Notices};
 use super::prompt::{self, Prompt};
 use crate::hub::api::Rules;
 use crate::hub::client::{Client, Error};
 use crate::session::{Life, Options, Outcome, Reason, Session};
 use crate::types::identity::Identity;
-use crate::types::mention::{Mention, Place};
-use crate::types::trigger::ChannelName;
+use crate::types::mention::Mention;
 use crate::types::upstream::Live;
 
 /// How long a prompt waits for what the hub has to say beside it.
@@ -37,27 +37,16 @@ pub(super) struct Carrier {
     /// The rules that the hub knows the agent to know.
     synced: Option<u64>,
     patience: Duration,
-    /// What waits: how many mentions, where the first is, since when.
-    left: Option<Left>,
-}
-
-/// Mentions that wait.
-#[derive(Debug, Clone)]
-struct Left {
-    count: usize,
-    channel: ChannelName,
-    since: Instant,
-    /// The chat knows.
-    is_reported: bool,
+    notices: Notices,
 }
 
 /// What became of a prompt.
 enum Carried {
-    Done,
-    /// Other mentions have come, and go along.
+    /// There is nothing more to do for it; unless it was submitted, the chat is
+    /// to hear of that.
+    Done(Option<(Fate, String)>),
+    /// It was not typed, and is asked for again: with what has come meanwhile.
     Again,
-    /// It can never be typed.
-    Hopeless,
     /// The session is over.
     Over,
 }
@@ -71,13 +60,13 @@ impl Carrier {
         patience: Duration,
     ) -> Self {
         Self {
+            notices: Notices::new(client.clone(), live.clone()),
             client,
             live,
             session,
             advice: Advice::new(is_later),
             synced: None,
             patience,
-            left: None,
         }
     }
 
@@ -87,32 +76,37 @@ impl Carrier {
         let mut waiting: VecDeque<(Mention, S::Mark)> = VecDeque::new();
         loop {
             if waiting.is_empty() {
-                self.left = None;
                 waiting.extend(source.next().await?);
             }
-            self.note(waiting.iter().map(|(mention, _)| mention));
+            self.notices
+                .wait(waiting.iter().map(|(mention, _)| mention));
             let Some(prompt) = prompt::first(waiting.iter().map(|(mention, _)| mention)) else {
                 return Ok(());
             };
             let covers = prompt.covers;
-            match self.deliver(prompt, source, &mut waiting).await? {
+            let unsure = match self.deliver(prompt, source, &mut waiting).await {
+                Carried::Done(unsure) => unsure,
                 Carried::Again => continue,
                 Carried::Over => return Ok(()),
-                Carried::Done | Carried::Hopeless => {}
-            }
+            };
             let done = waiting.drain(..covers).next_back();
+            // Before anything else: until it is noted, it comes twice if we die.
             if let Some((_, mark)) = done {
                 source.done(mark).await?;
             }
-            self.left = None;
+            if let Some((fate, reason)) = unsure {
+                self.notices.tell(fate, covers, &reason).await;
+            }
+            self.notices.forget();
+            self.sync().await;
         }
     }
 
     /// Says that the agent has gone, if mentions wait for it that nobody was
     /// told of.
     pub(super) async fn take_leave(mut self) {
-        let report = self.report("it has ended");
-        if timeout(LAST_WORDS, report).await.is_err() {
+        let told = self.notices.late("it has ended");
+        if timeout(LAST_WORDS, told).await.is_err() {
             info!("the chat was not told of what waits");
         }
     }
@@ -124,16 +118,12 @@ impl Carrier {
         prompt: Prompt,
         source: &mut S,
         waiting: &mut VecDeque<(Mention, S::Mark)>,
-    ) -> Result<Carried, Error> {
+    ) -> Carried {
         let mut advice = self.advice.clone();
         let Prompt { text, covers } = prompt;
         let text = text + &self.advise(&mut advice).await;
         let mut pending = self.session.prompt(text, Options::default()).await;
-        let since = self
-            .left
-            .as_ref()
-            .map_or_else(Instant::now, |left| left.since);
-        let alarm = sleep_until(since + self.patience);
+        let alarm = sleep_until(self.notices.since() + self.patience);
         tokio::pin!(alarm);
         let (mut is_open, mut is_late, mut is_taken_back) = (true, false, false);
         let receipt = loop {
@@ -143,11 +133,11 @@ impl Carrier {
                 more = source.next(), if is_open => match more {
                     Ok(more) if !more.is_empty() => {
                         waiting.extend(more);
-                        self.note(waiting.iter().map(|(mention, _)| mention));
+                        self.notices.wait(waiting.iter().map(|(mention, _)| mention));
                         let next = prompt::first(waiting.iter().map(|(mention, _)| mention));
                         let goes_along = next.is_some_and(|next| next.covers > covers);
                         if goes_along && !std::mem::replace(&mut is_taken_back, true) {
-                            pending.withdraw().await;
+                            pending.recall().await;
                         }
                     }
                     // What has come is sent again by the next stream.
@@ -157,86 +147,41 @@ impl Carrier {
                     is_late = true;
                     let receipt = pending.receipt();
                     let reason = receipt.reason().map_or_else(|| "it is not ready".into(), ToString::to_string);
-                    self.report(&reason).await;
+                    self.notices.late(&reason).await;
                 }
             }
         };
         let reason = receipt.reason().map(ToString::to_string);
-        let carried = match receipt.outcome() {
+        let unsure = match receipt.outcome() {
             Some(Outcome::Submitted) => {
                 info!("typed a mention");
-                Carried::Done
+                None
             }
             Some(Outcome::Unknown(_)) => {
                 warn!(reason, "typed a mention, with unknown outcome");
-                Carried::Done
+                Some(Fate::Doubtful)
             }
-            Some(Outcome::Refused(Reason::Withdrawn)) => Carried::Again,
+            Some(Outcome::Refused(Reason::Withdrawn)) => return Carried::Again,
             Some(Outcome::Refused(Reason::TooLong | Reason::Nothing)) => {
                 warn!(reason, "a mention cannot be typed");
-                self.report(reason.as_deref().unwrap_or_default()).await;
-                Carried::Hopeless
+                Some(Fate::Hopeless)
             }
-            Some(Outcome::Refused(_)) | None if self.is_over() => Carried::Over,
+            Some(Outcome::Refused(_)) | None if self.is_over() => return Carried::Over,
             Some(Outcome::Refused(_)) | None => {
                 // Not acknowledged: it waits.
                 warn!(reason, "a mention was not typed");
                 sleep(RETRY).await;
-                Carried::Again
+                return Carried::Again;
             }
         };
-        if matches!(carried, Carried::Done) {
+        if !matches!(unsure, Some(Fate::Hopeless)) {
             self.advice = advice;
-            self.sync().await;
         }
-        Ok(carried)
+        Carried::Done(unsure.map(|fate| (fate, reason.unwrap_or_default())))
     }
 
     fn is_over(&self) -> bool {
         self.session.status().borrow().life == Life::Exited
-    }
-
-    /// Notes what waits.
-    fn note<'a>(&mut self, mentions: impl Iterator<Item = &'a Mention>) {
-        let mut channel = None;
-        let count = mentions
-            .inspect(|mention| {
-                if let Place::Channel(name) = &mention.place {
-                    channel.get_or_insert_with(|| name.clone());
-                }
-            })
-            .count();
-        let left = self.left.get_or_insert_with(|| Left {
-            count,
-            channel: channel.unwrap_or_else(ChannelName::general),
-            since: Instant::now(),
-            is_reported: false,
-        });
-        left.count = count;
-    }
-
-    /// Says in the chat, once, that mentions wait, and why.
-    async fn report(&mut self, reason: &str) {
-        let identity = self.live.borrow().identity.clone();
-        let (Some(left), Some(identity)) = (&mut self.left, identity) else {
-            return;
-        };
-        if left.count == 0 || std::mem::replace(&mut left.is_reported, true) {
-            return;
-        }
-        let (name, count, channel) = (&identity.name, left.count, &left.channel);
-        let mentions = if count == 1 {
-            "a mention waits"
-        } else {
-            "mentions wait"
-        };
-        let text = format!(
-            "(wrapper) {name} has not been reached: {reason}. {mentions} ({count}), to be delivered when that is possible."
-        );
-        match self.client.send(&identity.token, &text, channel).await {
-            Ok(_) => info!(count, reason, "the chat was told of what waits"),
-            Err(error) => warn!(%error, count, reason, "the chat was not told of what waits"),
-        }
     }
 
     /// What the hub has to say beside a mention; what it does not say in time

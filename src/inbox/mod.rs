@@ -8,6 +8,7 @@
 mod advice;
 mod carrier;
 mod files;
+mod notices;
 mod prompt;
 mod stream;
 

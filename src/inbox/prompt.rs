@@ -1,11 +1,13 @@
 //! Mentions become prompts: the sentences that agentchattr's agents know.
 //! Pure.
 
+use std::collections::HashSet;
+
 use crate::types::mention::{Mention, Place};
 use crate::types::text::one_line;
 
-/// Characters of a prompt that a hub may give word for word: with what follows
-/// it, what can be typed at once.
+/// Characters of a prompt that a hub may give word for word, and of the places
+/// that a sentence names: with what follows, what can be typed at once.
 const LONGEST: usize = 22 * 1024;
 
 /// What is typed for the first of some mentions.
@@ -27,38 +29,42 @@ pub(super) fn first<'a>(mentions: impl IntoIterator<Item = &'a Mention>) -> Opti
         return Some(Prompt { text, covers: 1 });
     }
     let plain = mentions.take_while(|mention| mention.prompt.is_none());
-    let said: Vec<&Mention> = std::iter::once(first).chain(plain).collect();
-    Some(Prompt {
-        text: sentence(&said),
-        covers: said.len(),
-    })
+    Some(sentence(std::iter::once(first).chain(plain)))
 }
 
-/// Names every place once, in the order of the mentions.
-fn sentence(mentions: &[&Mention]) -> String {
+/// Names every place once, in the order of the mentions; as many as there is
+/// room for.
+fn sentence<'a>(mentions: impl Iterator<Item = &'a Mention>) -> Prompt {
+    let mut known = HashSet::new();
     let mut names: Vec<String> = Vec::new();
+    let (mut covers, mut length, mut jobs) = (0, 0, true);
     for mention in mentions {
-        let name = match &mention.place {
-            Place::Channel(channel) => format!("#{channel}"),
-            Place::Job(id) => format!("job_id={id}"),
-            Place::Somewhere => "all channels".into(),
-        };
-        if !names.contains(&name) {
+        if !known.contains(&mention.place) {
+            let name = match &mention.place {
+                Place::Channel(channel) => format!("#{channel}"),
+                Place::Job(id) => format!("job_id={id}"),
+                Place::Somewhere => "all channels".into(),
+            };
+            length += name.len() + ", ".len();
+            if length > LONGEST {
+                break;
+            }
+            known.insert(&mention.place);
             names.push(name);
         }
+        jobs &= matches!(mention.place, Place::Job(_));
+        covers += 1;
     }
     let names = match names.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
         None => String::new(),
     };
-    let jobs = mentions
-        .iter()
-        .all(|mention| matches!(mention.place, Place::Job(_)));
     let place = if jobs { " in a job thread" } else { "" };
-    format!(
+    let text = format!(
         "use mcp to read {names} - you're mentioned{place}, take appropriate action and respond"
-    )
+    );
+    Prompt { text, covers }
 }
 
 /// A hub's own prompt as one line that an agent reads as words: a first
@@ -125,6 +131,20 @@ mod tests {
             assert_eq!(prompt.covers, mentions.len());
         }
         assert_eq!(first([]), None);
+    }
+
+    #[test]
+    fn a_prompt_is_never_too_long_to_be_typed() {
+        let all: Vec<Mention> = (0..10_000).map(job).collect();
+        let (mut rest, mut named) = (&all[..], Vec::new());
+        while let Some(prompt) = first(rest) {
+            assert!(prompt.text.len() < LONGEST + 100, "{}", prompt.text.len());
+            let words = prompt.text.split([' ', ',']);
+            named
+                .extend(words.filter_map(|word| word.strip_prefix("job_id=")?.parse::<u64>().ok()));
+            rest = &rest[prompt.covers..];
+        }
+        assert!(named.into_iter().eq(0..10_000));
     }
 
     #[test]

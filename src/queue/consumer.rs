@@ -118,7 +118,7 @@ impl Queue {
 
     /// Waits for entries: those that are there, in the order in which their
     /// files were taken, adopted ones first; never none, and each one once.
-    /// About a megabyte at most: the rest is there at the next call. Cancel
+    /// About 64 KiB at most: the rest is there at the next call. Cancel
     /// safe.
     pub async fn next(&mut self) -> Vec<Waiting> {
         loop {

@@ -11,8 +11,9 @@ use super::entry::{self, Entry, Parsed};
 use super::journal::Offsets;
 use super::taken::{Line, Rest, Taken};
 
-/// About how many bytes of lines are handed out at once.
-const BATCH: u64 = 1024 * 1024;
+/// About how many bytes of lines are read at once: on the thread that serves
+/// the terminal, whose keys are not to wait for it.
+const BATCH: u64 = 64 * 1024;
 
 /// How long a writer may need to go that was heard going.
 const CLOSING: Duration = Duration::from_secs(1);

@@ -21,6 +21,10 @@ use super::taken::{Rest, Taken};
 use crate::paths;
 use crate::types::identity::{InstanceName, SessionId};
 
+/// How many spools are kept besides ours: those of the living, and what the
+/// dead have left to a name that nobody has taken since.
+const KEPT: usize = 50;
+
 /// A wrapper's own spool.
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -125,12 +129,14 @@ impl Spool {
     }
 
     /// Takes over what dead wrappers have left to our name, the oldest first,
-    /// and clears away those that have left nothing to anybody.
+    /// and clears away those that have left nothing to anybody, or have waited
+    /// for long.
     pub(super) fn adopt(&mut self) -> Vec<(u64, Taken)> {
-        let mut adopted = Vec::new();
+        let (mut adopted, mut others) = (Vec::new(), Vec::new());
         for (dir, owner) in self.others() {
             let is_heir = self.owner.inherits(&owner);
             if !is_heir && !is_spent(&dir).is_ok_and(|is_spent| is_spent) {
+                others.push(dir);
                 continue;
             }
             let Ok(lock) = hold(&dir) else {
@@ -147,6 +153,8 @@ impl Spool {
             }
             drop(lock);
         }
+        let surplus = others.len().saturating_sub(KEPT);
+        others[..surplus].iter().for_each(|dir| give_up(dir));
         adopted
     }
 
@@ -238,6 +246,16 @@ fn is_spent(dir: &Path) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Removes a dead wrapper's spool that nobody has asked for.
+fn give_up(dir: &Path) {
+    if let Ok(_lock) = hold(dir) {
+        match fs::remove_dir_all(dir) {
+            Ok(()) => warn!(spool = %dir.display(), "gave up mentions that nobody asked for"),
+            Err(error) => warn!(%error, spool = %dir.display(), "cannot remove an old spool"),
+        }
+    }
 }
 
 /// Takes the lock of a spool, or says why not.

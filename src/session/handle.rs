@@ -36,6 +36,7 @@ pub(super) enum Command {
         ticket: Ticket,
     },
     Withdraw(PromptId),
+    Recall(PromptId),
     View(oneshot::Sender<View>),
     Judge(oneshot::Sender<Judged>),
     Stop {

@@ -76,6 +76,12 @@ impl Pending {
         // A session that has ended types nothing any more.
         let _ = self.commands.send(Command::Withdraw(self.id)).await;
     }
+
+    /// Takes it back unless some of it was typed: then it goes its way.
+    pub async fn recall(&self) {
+        // A session that has ended types nothing any more.
+        let _ = self.commands.send(Command::Recall(self.id)).await;
+    }
 }
 
 impl Book {

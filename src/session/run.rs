@@ -35,6 +35,9 @@ const HANGUP_GRACE: Duration = Duration::from_secs(5);
 /// How long the last output of an agent that was stopped may take.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
+/// In a build for tests the session panics instead of typing this.
+const FAULT: &str = "wrapper: panic";
+
 /// What outlives one life of the agent.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -47,6 +50,9 @@ pub(super) struct Desk {
 impl Desk {
     /// Queues a prompt.
     pub(super) fn take(&mut self, id: PromptId, prompt: (&str, Options), ticket: Ticket) {
+        if cfg!(feature = "fakes") {
+            assert_ne!(prompt.0, FAULT, "a prompt asks for it");
+        }
         if let Some((ticket, receipt)) = self.typist.push(Instant::now(), id, prompt, ticket) {
             answer(&ticket, receipt);
         }
@@ -122,6 +128,7 @@ pub(super) async fn run(
                     desk.take(id, (&text, options), ticket);
                 }
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
+                Command::Recall(id) => desk.typist.recall(Instant::now(), id),
                 Command::View(reply) => eyes.tell(reply),
                 Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => {

@@ -171,6 +171,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
                     desk.take(id, (&text, options), ticket);
                 }
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
+                Command::Recall(id) => desk.typist.recall(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
                 Command::View(_) | Command::Judge(_) => {}
                 Command::Stop { .. } => return None,

@@ -96,6 +96,13 @@ impl<T> Typist<T> {
         self.queue.withdraw(now, id);
     }
 
+    /// Takes a prompt back of which nothing was typed.
+    pub fn recall(&mut self, now: Instant, id: PromptId) {
+        if !self.queue.is_typed(id, self.under_way()) {
+            self.queue.withdraw(now, id);
+        }
+    }
+
     /// Takes out a prompt whose time is over. An attempt that is under way is
     /// finished first, which takes seconds.
     pub fn expire(&mut self, now: Instant) -> Option<(T, Receipt)> {
@@ -170,7 +177,8 @@ impl<T> Typist<T> {
         std::iter::from_fn(|| self.queue.finish(now, refused())).collect()
     }
 
-    /// When after `now` [`Typist::step`] may have something to do without news.
+    /// When [`Typist::step`] may have something to do without news: after `now`,
+    /// when it was last called.
     #[must_use]
     pub fn wake(&self, now: Instant, still_since: Instant) -> Option<Instant> {
         let prompt = self.queue.front()?;
@@ -295,7 +303,9 @@ impl<T> Typist<T> {
             return self.waits(Reason::Starting);
         }
         if !self.is_idle_enough(scene) {
-            return self.waits(Reason::Busy);
+            self.waits(Reason::Busy);
+            // The next may be one for which it need not be idle.
+            return self.queue.let_pass().then(|| self.begin(now, scene))?;
         }
         self.paste(now, scene)
     }

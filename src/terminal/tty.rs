@@ -34,6 +34,9 @@ pub const UNDO: &[u8] = b"\x18\x1b[?2026l\
 /// where it was when it was left the last time, over what came since.
 pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 
+/// The same where nobody knows whether it is on: the cursor stays.
+const LEAVE_PERHAPS: &[u8] = b"\x1b[?1047l\x1b[<u\x1b[<u";
+
 /// Where the user is: [`DevTty`], or [`Headless`].
 #[expect(async_fn_in_trait, reason = "used by generics of this crate alone")]
 pub trait Tty {
@@ -274,7 +277,11 @@ impl Raw {
     }
 
     fn undo(&self) -> Vec<u8> {
-        let leave = if self.alternate.get() { LEAVE } else { b"" };
+        let leave = match self.alternate.get() {
+            _ if std::thread::panicking() => LEAVE_PERHAPS,
+            true => LEAVE,
+            false => b"",
+        };
         [leave, UNDO].concat()
     }
 
@@ -289,7 +296,11 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        let undo = self.undo();
+        let mut undo = self.undo();
+        if std::thread::panicking() {
+            // The agent had no time for last words, nor to end its line.
+            undo.extend_from_slice(b"\r\n");
+        }
         write_soon(&mut self.tty, &undo);
         if let Err(error) = self.leave() {
             tracing::warn!(%error, "cannot restore the terminal");

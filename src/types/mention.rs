@@ -11,7 +11,7 @@ pub struct Mention {
 }
 
 /// Where a mention is to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     Channel(ChannelName),
     /// The thread of a job, by its number.

@@ -52,6 +52,9 @@ struct Args {
     /// Milliseconds until a paste is shown.
     #[arg(long, default_value_t = 0)]
     slow_echo: u64,
+    /// Ctrl-S puts the line aside; it comes back when another was submitted.
+    #[arg(long)]
+    stash: bool,
     /// Takes Enter and does nothing.
     #[arg(long)]
     ignore_enter: bool,
@@ -153,6 +156,8 @@ fn own_args() -> Vec<String> {
 struct Agent {
     args: Args,
     line: String,
+    /// The line that was put aside.
+    stashed: String,
     dialog: Option<String>,
     /// A dialog that opens with the next paste.
     late: Option<String>,
@@ -168,6 +173,7 @@ impl Agent {
             deaf: args.deaf_once,
             args,
             line: String::new(),
+            stashed: String::new(),
             late: None,
             pasting: None,
             pending: Vec::new(),
@@ -347,9 +353,11 @@ impl Agent {
         match c {
             '\r' if self.args.ignore_enter => return None,
             '\r' => {
-                let line = std::mem::take(&mut self.line);
+                let stashed = std::mem::take(&mut self.stashed);
+                let line = std::mem::replace(&mut self.line, stashed);
                 return self.submit(&line);
             }
+            '\x13' if self.args.stash => self.stashed = std::mem::take(&mut self.line),
             '\x03' => return Some(130),
             '\x04' => return Some(0),
             '\x15' => self.line.clear(),

@@ -12,17 +12,11 @@ use super::support::pty::Outer;
 use super::support::world::World;
 use super::support::{eventually, meanwhile};
 
-fn prompts(world: &World) -> Vec<String> {
-    let report = world.report();
-    let prompts = report.iter().filter_map(|entry| entry["prompt"].as_str());
-    prompts.map(str::to_owned).collect()
-}
-
 async fn until_prompted(world: &World, terminal: &mut Outer, count: usize) -> Vec<String> {
     terminal
-        .until("prompts", |_| prompts(world).len() >= count)
+        .until("prompts", |_| world.prompts().len() >= count)
         .await;
-    prompts(world)
+    world.prompts()
 }
 
 async fn leave(mut terminal: Outer) {
@@ -131,6 +125,40 @@ async fn a_mention_that_waits_is_reported_once_and_delivered_later() {
 }
 
 #[tokio::test]
+async fn a_mention_that_was_not_shown_is_typed_again_when_others_come() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut terminal = world.launch(&["fake", "--", "--deaf-once"]);
+    terminal.shows("\n>").await;
+    server.say("dev", "@fake one").await;
+    world.reported("paste");
+    server.say("ops", "@fake two").await;
+    let prompts = until_prompted(&world, &mut terminal, 2).await;
+    assert!(prompts[0].contains("#dev -"), "{prompts:?}");
+    assert!(prompts[1].contains("#ops -"), "{prompts:?}");
+    leave(terminal).await;
+}
+
+#[tokio::test]
+async fn the_chat_is_told_of_a_mention_that_may_be_lost() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut terminal = world.launch(&["fake", "--", "--ignore-enter"]);
+    terminal.shows("\n>").await;
+    server.say("dev", "@fake one").await;
+    let told = async || {
+        let said = server.said().await;
+        said.into_iter().find(|line| line.contains("(wrapper)"))
+    };
+    assert_eq!(
+        meanwhile("a word of it", told).await,
+        "fake: (wrapper) fake may not have been reached: no reaction to Enter. mentions that may be lost: 1; they are not typed again."
+    );
+    terminal.keys(b"\x04").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
+}
+
+#[tokio::test]
 async fn an_agent_that_goes_says_what_waits_for_it() {
     let world = World::new();
     let server = Agentchattr::of(&world, &[]);
@@ -144,7 +172,7 @@ async fn an_agent_that_goes_says_what_waits_for_it() {
     terminal.end().await;
     let said = server.said().await.join("\n");
     assert!(
-        said.contains("fake has not been reached: it has ended. a mention waits (1)"),
+        said.contains("fake has not been reached: it has ended. mentions that wait: 1;"),
         "{said}"
     );
     // Whoever comes next under that name gets it, once.

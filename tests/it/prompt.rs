@@ -9,14 +9,6 @@ use super::support::world::World;
 const SEND: &str = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"}";
 const READ: &str = "chat_read={\"channel\":\"general\"}";
 
-fn prompts(world: &World) -> Vec<String> {
-    world
-        .report()
-        .iter()
-        .filter_map(|entry| entry["prompt"].as_str().map(str::to_owned))
-        .collect()
-}
-
 #[tokio::test]
 async fn a_mention_is_typed_read_and_answered() {
     let world = World::with_hub();
@@ -24,10 +16,10 @@ async fn a_mention_is_typed_read_and_answered() {
     terminal.shows("\n>").await;
     world.json(&["say", "--json", "@fake are you there?"]);
     terminal
-        .until("an answer", |_| prompts(&world).len() == 1)
+        .until("an answer", |_| world.prompts().len() == 1)
         .await;
     assert_eq!(
-        prompts(&world),
+        world.prompts(),
         ["use mcp to read #general - you're mentioned, take appropriate action and respond"]
     );
     assert_eq!(world.said("fake", 1), "here I am");
@@ -53,7 +45,7 @@ async fn an_open_dialog_is_never_answered_by_a_mention() {
     // The human answers at last; then the mention arrives.
     terminal.keys(b"\r").await;
     terminal
-        .until("the prompt", |_| prompts(&world).len() == 1)
+        .until("the prompt", |_| world.prompts().len() == 1)
         .await;
     let approvals = world
         .report()
@@ -77,9 +69,9 @@ async fn mentions_that_wait_become_one_prompt_with_every_channel() {
     world.json(&["say", "--json", "--channel", "dev", "@fake three"]);
     first.keys(b"\x7f\r").await;
     first
-        .until("a prompt", |_| !prompts(&world).is_empty())
+        .until("a prompt", |_| !world.prompts().is_empty())
         .await;
-    let prompts = prompts(&world);
+    let prompts = world.prompts();
     assert_eq!(prompts.len(), 1, "{prompts:?}");
     assert!(prompts[0].contains("#dev and #general -"), "{prompts:?}");
     first.keys(b"/exit 0\r").await;
@@ -102,7 +94,7 @@ async fn a_mention_outlives_the_agent_that_was_to_get_it() {
     eventually("registered", || (world.online() == ["fake"]).then_some(()));
     world.json(&["say", "--json", "@fake are you back?"]);
     terminal
-        .until("the prompt", |_| prompts(&world).len() == 1)
+        .until("the prompt", |_| world.prompts().len() == 1)
         .await;
     terminal.keys(b"/exit 0\r").await;
     terminal.end().await;
@@ -119,8 +111,8 @@ async fn a_users_unfinished_line_is_left_alone() {
     terminal.keys(b"ght").await;
     terminal.shows("half a thought").await;
     terminal.keys(b"\r").await;
-    terminal.until("both", |_| prompts(&world).len() == 2).await;
-    assert_eq!(prompts(&world)[0], "half a thought");
+    terminal.until("both", |_| world.prompts().len() == 2).await;
+    assert_eq!(world.prompts()[0], "half a thought");
     terminal.keys(b"/exit 0\r").await;
     terminal.end().await;
 }

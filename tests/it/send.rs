@@ -1,22 +1,15 @@
 //! Prompts that are sent to a session, and their receipts.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Output, Stdio};
+use std::io::Write;
+use std::process::Child;
 
 use serde_json::{Value, json};
 use wrapper::types::exit::AgentExit;
 
 use super::support::eventually;
 use super::support::pty::Outer;
+use super::support::sender::{end, receipt, send, stands, submitted};
 use super::support::world::World;
-
-/// What the agent was told, in order.
-fn prompts(world: &World) -> Vec<String> {
-    let report = world.report();
-    let prompts = report.iter().filter_map(|entry| entry["prompt"].as_str());
-    prompts.map(str::to_owned).collect()
-}
 
 async fn open(world: &World, args: &[&str], shows: &str) -> Outer {
     let mut terminal = world.launch(&[&["fake", "--offline", "--"], args].concat());
@@ -24,49 +17,9 @@ async fn open(world: &World, args: &[&str], shows: &str) -> Outer {
     terminal
 }
 
-/// Sends a prompt in the background.
-fn send(world: &World, args: &[&str]) -> Child {
-    let mut send = world.spawn(&[&["send", "fake", "--json"], args].concat());
-    send.stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs")
-}
-
-/// The receipt of a prompt, while the terminal goes on; and whether it is done.
-async fn receipt(terminal: &mut Outer, send: Child) -> (Value, bool) {
-    let output = tokio::task::spawn_blocking(|| send.wait_with_output());
-    let output: Output = tokio::select! {
-        output = output => output.expect("no panic").expect("waited"),
-        () = terminal.until("a receipt", |_| false) => unreachable!("it waits for ever"),
-    };
-    let receipt = serde_json::from_slice(&output.stdout);
-    (
-        receipt.unwrap_or_else(|error| panic!("{error}: {output:?}")),
-        output.status.success(),
-    )
-}
-
-/// Outcome and reason.
-fn end(receipt: &Value) -> (&str, &str) {
-    let word = |key: &str| receipt[key].as_str().unwrap_or_default();
-    (word("outcome"), word("reason"))
-}
-
-/// Waits until a prompt of the only session stands like that.
-#[track_caller]
-fn stands(world: &World, id: &str, expected: (&str, &str)) {
-    eventually(&format!("{id}: {expected:?}"), || {
-        let socket = world.sessions().pop()?.join("control.sock");
-        let mut stream = UnixStream::connect(socket).ok()?;
-        write!(stream, "GET /v1/prompts/{id} HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let receipt: Value = serde_json::from_str(body).ok()?;
-        (receipt["id"] == json!(id) && end(&receipt) == expected).then_some(())
-    });
+async fn begin_a_line(terminal: &mut Outer) {
+    terminal.keys(b"half a li").await;
+    terminal.shows("half a li").await;
 }
 
 async fn exit(mut terminal: Outer) {
@@ -78,8 +31,7 @@ async fn exit(mut terminal: Outer) {
 async fn a_prompt_has_a_receipt() {
     let world = World::new();
     let mut terminal = open(&world, &[], "\n>").await;
-    let (receipt, done) = receipt(&mut terminal, send(&world, &["hello  there"])).await;
-    assert!(done);
+    let receipt = submitted(&world, &mut terminal, "hello  there").await;
     let keys: Vec<&String> = receipt.as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,
@@ -98,11 +50,10 @@ async fn a_prompt_has_a_receipt() {
         (&receipt["session"], &receipt["id"]),
         (session, &json!("p1"))
     );
-    assert_eq!(end(&receipt), ("submitted", ""));
     for key in ["queued_ms", "typed_ms", "submitted_ms"] {
         assert!(receipt[key].is_u64(), "{receipt}");
     }
-    assert_eq!(prompts(&world), ["hello there"]);
+    assert_eq!(world.prompts(), ["hello there"]);
     exit(terminal).await;
 }
 
@@ -121,7 +72,7 @@ async fn senders_are_served_one_after_the_other() {
     }
     ids.sort();
     assert_eq!(ids, ["p1", "p2", "p3", "p4"]);
-    let mut prompts = prompts(&world);
+    let mut prompts = world.prompts();
     prompts.sort();
     assert_eq!(prompts, ["prompt 0", "prompt 1", "prompt 2", "prompt 3"]);
     exit(terminal).await;
@@ -146,9 +97,8 @@ async fn a_dialog_refuses_a_prompt_in_time_and_is_not_answered() {
     // The human answers, and what was refused is not typed after all.
     terminal.keys(b"\r").await;
     terminal.shows("\n>").await;
-    let (receipt, done) = self::receipt(&mut terminal, send(&world, &["now"])).await;
-    assert!(done, "{receipt}");
-    assert_eq!(prompts(&world), ["now"]);
+    submitted(&world, &mut terminal, "now").await;
+    assert_eq!(world.prompts(), ["now"]);
     exit(terminal).await;
 }
 
@@ -156,14 +106,13 @@ async fn a_dialog_refuses_a_prompt_in_time_and_is_not_answered() {
 async fn nobody_waits_who_does_not_want_to() {
     let world = World::new();
     let mut terminal = open(&world, &[], "\n>").await;
-    terminal.keys(b"half a li").await;
-    terminal.shows("half a li").await;
+    begin_a_line(&mut terminal).await;
     let (receipt, done) = receipt(&mut terminal, send(&world, &["--no-wait", "later"])).await;
     assert_eq!((end(&receipt), done), (("queued", ""), true));
     stands(&world, "p1", ("queued", "draft"));
     terminal.keys(b"ne\r").await;
     stands(&world, "p1", ("submitted", ""));
-    assert_eq!(prompts(&world), ["half a line", "later"]);
+    assert_eq!(world.prompts(), ["half a line", "later"]);
     exit(terminal).await;
 }
 
@@ -171,17 +120,15 @@ async fn nobody_waits_who_does_not_want_to() {
 async fn a_sender_who_goes_away_takes_the_prompt_back() {
     let world = World::new();
     let mut terminal = open(&world, &[], "\n>").await;
-    terminal.keys(b"half a li").await;
-    terminal.shows("half a li").await;
+    begin_a_line(&mut terminal).await;
     let mut sent = send(&world, &["never"]);
     stands(&world, "p1", ("queued", "draft"));
     sent.kill().expect("killed");
     sent.wait().expect("waited");
     stands(&world, "p1", ("refused", "withdrawn"));
     terminal.keys(b"ne\r").await;
-    let (receipt, done) = receipt(&mut terminal, send(&world, &["after"])).await;
-    assert!(done, "{receipt}");
-    assert_eq!(prompts(&world), ["half a line", "after"]);
+    submitted(&world, &mut terminal, "after").await;
+    assert_eq!(world.prompts(), ["half a line", "after"]);
     exit(terminal).await;
 }
 
@@ -198,7 +145,7 @@ async fn a_prompt_of_20_kilobytes_arrives_whole() {
     drop(stdin);
     let (receipt, done) = receipt(&mut terminal, sent).await;
     assert!(done, "{receipt}");
-    assert!(prompts(&world) == [text], "it is another");
+    assert!(world.prompts() == [text], "it is another");
     exit(terminal).await;
 }
 
@@ -256,10 +203,9 @@ async fn an_agent_that_does_nothing_with_enter_leaves_it_unknown() {
 async fn an_idle_agent_is_waited_for() {
     let world = World::new();
     let mut terminal = open(&world, &["--busy"], "\n>").await;
-    let (receipt, done) = receipt(&mut terminal, send(&world, &["hello"])).await;
-    assert!(done, "{receipt}");
+    submitted(&world, &mut terminal, "hello").await;
     let sent = send(&world, &["--wait", "idle", "--timeout", "1s", "hello"]);
-    let (receipt, done) = self::receipt(&mut terminal, sent).await;
+    let (receipt, done) = receipt(&mut terminal, sent).await;
     assert_eq!((end(&receipt), done), (("refused", "busy"), false));
     exit(terminal).await;
 

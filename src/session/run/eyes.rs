@@ -23,6 +23,8 @@ pub(super) struct Eyes {
     attended: bool,
     seen: Option<Seen>,
     still_since: Instant,
+    /// When the typist last looked.
+    guided: Instant,
     born: Instant,
     /// When the agent last wrote.
     moved_at: Instant,
@@ -55,6 +57,7 @@ impl Eyes {
             attended: false,
             seen: None,
             still_since: now,
+            guided: now,
             born: now,
             moved_at: now,
             activity: Activity::default(),
@@ -99,14 +102,14 @@ impl Eyes {
     /// agent has yet to take what was typed, and for the activity.
     pub(super) fn wake(&self, desk: &Desk, is_idle: bool) -> Option<Instant> {
         let typist = &desk.typist;
-        let now = Instant::now();
+        // What has fallen due since is late, not over.
         let typing = match self.current() {
             _ if !is_idle => None,
-            Some(_) => typist.wake(now, self.still_since),
+            Some(_) => typist.wake(self.guided, self.still_since),
             None => typist.stalls_at(),
         };
         let still = self.moved_at + STILL;
-        let idle = (typist.wants_idleness() && still > now).then_some(still);
+        let idle = (is_idle && typist.wants_idleness() && still > self.guided).then_some(still);
         [typing, typist.expires_at(), self.activity.wake(), idle]
             .into_iter()
             .flatten()
@@ -118,6 +121,7 @@ impl Eyes {
         // Nothing is typed between the bytes of what the agent has yet to take.
         while down.is_idle() {
             let now = Instant::now();
+            self.guided = now;
             let (born, still) = (now - self.born, now - self.moved_at);
             let act = match self.current() {
                 Some(Seen {

@@ -1,4 +1,5 @@
-//! The prompts that wait for their turn: first come, first served. Pure.
+//! The prompts that wait for their turn: first come, first served, but that who
+//! waits for an idle agent holds up nobody else. Pure.
 //!
 //! *Invariant*: a prompt leaves with exactly one receipt, and nothing of it is
 //! typed afterwards.
@@ -140,6 +141,27 @@ impl<T> Queue<T> {
             prompt.withdrawn = true;
             prompt.deadline = Some(now);
         }
+    }
+
+    /// True if the agent has or may have got something of this prompt; the
+    /// first so many are under way.
+    pub(super) fn is_typed(&self, id: PromptId, under_way: usize) -> bool {
+        let mut prompts = self.0.iter().enumerate();
+        let of_that_id = |(_, prompt): &(usize, &Prompt<T>)| prompt.receipt.id == id;
+        let found = prompts.find(of_that_id);
+        found.is_some_and(|(at, prompt)| at < under_way || prompt.pasted.is_some())
+    }
+
+    /// Has the first prompt that needs no idle agent go before one that does,
+    /// and of which nothing was typed. False if there is none.
+    pub(super) fn let_pass(&mut self) -> bool {
+        if self.0.front().is_none_or(|first| first.pasted.is_some()) {
+            return false;
+        }
+        let needs_no_idleness = |prompt: &Prompt<T>| prompt.wait == Wait::Busy;
+        let passing = self.0.iter().position(needs_no_idleness);
+        let passing = passing.and_then(|at| self.0.remove(at));
+        passing.map(|prompt| self.0.push_front(prompt)).is_some()
     }
 
     /// What is to be told of the first prompt, or of the next that was queued.

@@ -1,5 +1,6 @@
 //! The typist before a screen that the test paints.
 
+mod order;
 mod ready;
 mod waiting;
 

@@ -11,6 +11,7 @@ pub(crate) mod mcp; // an MCP server that does all that the protocol allows
 pub(crate) mod old; // an MCP server over SSE that loses its sessions
 pub(crate) mod pty; // a terminal around a program
 pub(crate) mod rig; // a proxy in front of an upstream
+pub(crate) mod sender; // who sends prompts to a session
 pub(crate) mod source; // a command that gives credentials
 pub(crate) mod upstream; // an MCP server that misbehaves
 pub(crate) mod wire; // HTTP as test servers speak it

@@ -214,6 +214,13 @@ impl World {
             .collect()
     }
 
+    /// What the fake agent was told, in order.
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        let report = self.report();
+        let prompts = report.iter().filter_map(|entry| entry["prompt"].as_str());
+        prompts.map(str::to_owned).collect()
+    }
+
     /// Waits for an entry of the report that has this key; its value.
     #[track_caller]
     pub(crate) fn reported(&self, key: &str) -> Value {
