@@ -11,7 +11,9 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
+pub use self::sessions::{
+    Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
+};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -21,6 +23,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; explain, restart SESSION
+  wrapper stop SESSION…|--all, logs [-f]  end sessions; what one has logged
   wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
@@ -29,6 +32,8 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
 A launch:
   --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
+  -d, --detach, --headless in the background; in a service without a terminal
+  --resume                 go on with the agent's last conversation here
   --restart WHEN           never, on-crash (the default) or always; --no-restart
   --offline                without a hub
   --mcp NAME=URL, --mcp-file FILE         servers for this session alone
@@ -73,6 +78,10 @@ pub enum Verb {
     Screen(Screen),
     /// Restart a session's agent, resuming where it can
     Restart(Restart),
+    /// End sessions, and their agents with them
+    Stop(Stop),
+    /// Show a session's log, also after its end
+    Logs(Logs),
     /// Show why a session's state is what it is
     Explain(Explain),
     /// A session's MCP servers, live
@@ -98,6 +107,18 @@ pub struct Run {
     pub agent: String,
     #[command(flatten)]
     pub of_agent: AgentOptions,
+    /// Run in the background: print the session's name once the agent runs
+    #[arg(short, long, group = "printed")]
+    pub detach: bool,
+    /// Stay in the foreground without a terminal, for service managers and CI
+    #[arg(long, conflicts_with = "detach")]
+    pub headless: bool,
+    /// The process of a session in the background
+    #[arg(long, hide = true, conflicts_with = "headless")]
+    pub detached: bool,
+    /// Go on with the agent's last conversation here, where the agent can
+    #[arg(long)]
+    pub resume: bool,
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
@@ -111,10 +132,10 @@ pub struct Run {
     #[arg(long)]
     pub trust_project: bool,
     /// Show what would be set, written and run; do nothing
-    #[arg(long)]
+    #[arg(long, group = "printed")]
     pub dry_run: bool,
-    /// Show it as JSON
-    #[arg(long, requires = "dry_run")]
+    /// Print it as JSON: what would be done, or the session in the background
+    #[arg(long, requires = "printed")]
     pub json: bool,
     #[command(flatten)]
     pub options: Options,

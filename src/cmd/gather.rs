@@ -188,6 +188,8 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
             return Ok(false);
         }
         (None, true) => {}
+        // Somebody may sit at the terminal that it has all the same.
+        (None, false) if args.headless => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

@@ -37,7 +37,7 @@ pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 /// The same where nobody knows whether it is on: the cursor stays.
 const LEAVE_PERHAPS: &[u8] = b"\x1b[?1047l\x1b[<u\x1b[<u";
 
-/// Where the user is: [`DevTty`], or [`Headless`].
+/// Where the user is: [`DevTty`], or [`Headless`], or [`super::Nowhere`].
 #[expect(async_fn_in_trait, reason = "used by generics of this crate alone")]
 pub trait Tty {
     fn size(&self) -> TermSize;
@@ -69,8 +69,7 @@ pub trait Tty {
     fn suspend(&self) -> io::Result<()>;
 }
 
-/// True if the launch has a terminal to run in. If neither standard input nor
-/// output is one, it runs [`Headless`].
+/// True if there is a terminal to run in.
 #[must_use]
 pub fn foreground() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal()

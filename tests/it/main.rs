@@ -6,6 +6,7 @@ mod support;
 mod agentchattr; // the server that plays agentchattr, and a launch against it
 mod agents; // every built-in agent finds every server
 mod authorized; // credentials that live, on their way to a server
+mod background; // sessions without a terminal
 mod bridge; // an agent that speaks stdio, and its session's servers
 mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
@@ -27,6 +28,7 @@ mod kills; // ten thousand mentions, and ten kills of the wrapper
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
+mod managed; // sessions ended, followed, and read about
 mod matrix; // real agents' requests to a server that fails in every way
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
