@@ -10,7 +10,7 @@ pub mod screen;
 mod tank;
 pub mod tty;
 
-pub use feed::{Feed, Look};
+pub use feed::{Feed, Keyframe, Look};
 pub use pty::{Change, Launch, Process, Pty, SpawnError};
 pub use screen::Picture;
 pub use tty::{DevTty, Headless, Tty, foreground};
