@@ -11,7 +11,9 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
+pub use self::sessions::{
+    Attach, Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send,
+};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -21,6 +23,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; explain, restart SESSION
+  wrapper attach SESSION                  look at it, type into it; Ctrl-\\ d leaves
   wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
@@ -67,6 +70,8 @@ pub enum Verb {
     Who(Who),
     /// Show the sessions on this machine
     Ps(Ps),
+    /// Look at and type into a running session (Ctrl-\ then d detaches)
+    Attach(Attach),
     /// Type a prompt into a session, and tell what became of it
     Send(Send),
     /// Show what a session's agent shows

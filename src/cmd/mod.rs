@@ -1,5 +1,6 @@
 //! One file a verb: the composition roots, where machines meet.
 
+mod attach;
 mod attended;
 mod bridge;
 mod config;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Who(args) => who::run(&args),
         Verb::Bridge(args) => bridge::run(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Attach(args) => attach::run(&args),
         Verb::Restart(args) => restart::run(&args),
         Verb::Send(args) => send::run(&args),
         Verb::Screen(args) => screen::run(&args),

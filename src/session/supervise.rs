@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::audience::Audience;
 use super::detect::Manifest;
+use super::ending::End;
 use super::handle::{Command, Life, Mailbox, Status};
 use super::restart::{History, Next, next};
-use super::run::{Desk, End, Ended, answer, run, until};
-use super::typist::Typist;
+use super::run::{Desk, Ended, answer, run, until};
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
 use crate::types::exit::AgentExit;
@@ -50,17 +51,7 @@ pub async fn supervise(
     mut prepare: impl FnMut(Why) -> Launch,
 ) -> Result<AgentExit, SpawnError> {
     let mut launch = job.launch;
-    let Mailbox {
-        commands,
-        status,
-        busy,
-    } = mailbox;
-    let mut desk = Desk {
-        commands,
-        typist: Typist::new(job.pacing, Instant::now()),
-        manifest: job.manifest,
-        busy,
-    };
+    let (mut desk, status) = Desk::open(mailbox, job.pacing, job.manifest, tty.size());
     let mut history = History::default();
     let mut restarts = 0;
     let mut why = Why::Died;
@@ -69,11 +60,12 @@ pub async fn supervise(
             life,
             agent_pid,
             restarts,
+            ..Status::default()
         });
     };
     let result = loop {
         let began = Instant::now();
-        let ended = match Pty::spawn(&launch, tty.size()) {
+        let ended = match Pty::spawn(&launch, desk.audience.size()) {
             Ok((pty, mut process)) => {
                 tell(Life::Running, Some(process.pid()), restarts);
                 run(&pty, &mut process, &tty, &mut desk)
@@ -108,6 +100,7 @@ pub async fn supervise(
             tracing::info!(%exit, ?why, "the agent is started again");
             restarts += 1;
             tell(Life::Starting, None, restarts);
+            desk.audience.end(None, "the agent starts again");
             clear(&tty).await;
             launch = prepare(why);
             continue;
@@ -118,22 +111,18 @@ pub async fn supervise(
             Next::End => break Ok(exit),
             Next::GiveUp { deaths, within } => {
                 let within = within.as_secs();
-                say(
-                    &tty,
-                    &format!("the agent died {deaths} times in {within} s: giving up"),
-                )
-                .await;
+                let text = format!("the agent died {deaths} times in {within} s: giving up");
+                say(&tty, &mut desk.audience, exit, &text).await;
                 break Ok(exit);
             }
             Next::Again(pause) => {
                 restarts += 1;
                 tell(Life::Starting, None, restarts);
                 let seconds = pause.as_secs();
-                say(
-                    &tty,
-                    &format!("the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"),
-                )
-                .await;
+                let text = format!(
+                    "the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"
+                );
+                say(&tty, &mut desk.audience, exit, &text).await;
                 why = match wait(pause, &tty, &mut desk).await {
                     None => break Ok(exit),
                     Some(why) => why,
@@ -142,7 +131,12 @@ pub async fn supervise(
             }
         }
     };
-    tell(Life::Exited, None, restarts);
+    status.send_replace(Status {
+        life: Life::Exited,
+        agent_pid: None,
+        restarts,
+        exit: result.as_ref().ok().copied(),
+    });
     for (ticket, receipt) in desk.typist.close(Instant::now()) {
         answer(&ticket, receipt);
     }
@@ -163,9 +157,10 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
             () = &mut again => return Some(Why::Died),
             () = until(due) => {}
             read = tty.read(&mut keys) => return match read {
-                Ok(n) if n > 0 && !keys[..n].contains(&0x03) => Some(Why::Died),
+                Ok(n) if n > 0 => pressed(&keys[..n]),
                 _ => None,
             },
+            (_, keys) = desk.audience.keys() => return pressed(&keys),
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);
@@ -173,19 +168,27 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
                 Command::View(_) | Command::Judge(_) => {}
+                Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::Stop { .. } => return None,
                 Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
             },
         }
+        desk.audience.idle();
         desk.expire();
         desk.tell();
     }
 }
 
+/// What a key between two lives does: Ctrl-C ends, any other starts the agent.
+fn pressed(keys: &[u8]) -> Option<Why> {
+    (!keys.contains(&0x03)).then_some(Why::Died)
+}
+
 /// Says a line of our own, on a terminal that the agent may have left in any
 /// state. Without a terminal it stands among the agent's output.
-async fn say(tty: &impl Tty, line: &str) {
+async fn say(tty: &impl Tty, audience: &mut Audience, exit: AgentExit, line: &str) {
     tracing::info!("{line}");
+    audience.end(Some(exit), line);
     show(
         tty,
         &[&tty.undo()[..], b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat(),

@@ -39,6 +39,11 @@ pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 pub trait Tty {
     fn size(&self) -> TermSize;
 
+    /// True if somebody may be there, with a size that counts.
+    fn is_terminal(&self) -> bool {
+        false
+    }
+
     /// Waits for what the user types, and reads once. 0: the terminal is gone.
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
 
@@ -116,6 +121,10 @@ impl DevTty {
 impl Tty for DevTty {
     fn size(&self) -> TermSize {
         fd::size(&self.fd).unwrap_or_default()
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
     }
 
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
