@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::sessions::{
-    Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
+    Attach, Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
 };
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
@@ -24,6 +24,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; explain, restart SESSION
   wrapper stop SESSION…|--all, logs [-f]  end sessions; what one has logged
+  wrapper attach SESSION                  look at it, type into it; Ctrl-\\ d leaves
   wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
@@ -72,6 +73,8 @@ pub enum Verb {
     Who(Who),
     /// Show the sessions on this machine
     Ps(Ps),
+    /// Look at and type into a running session (Ctrl-\ then d detaches)
+    Attach(Attach),
     /// Type a prompt into a session, and tell what became of it
     Send(Send),
     /// Show what a session's agent shows

@@ -18,6 +18,14 @@ pub struct Ps {
 }
 
 #[derive(Debug, Args)]
+pub struct Attach {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
 pub struct Restart {
     /// A session's name or id, or the beginning of either
     pub session: String,

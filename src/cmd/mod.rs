@@ -1,5 +1,6 @@
 //! One file a verb: the composition roots, where machines meet.
 
+mod attach;
 mod attended;
 mod background;
 mod bridge;
@@ -58,6 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Who(args) => who::run(&args),
         Verb::Bridge(args) => bridge::run(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Attach(args) => attach::run(&args),
         Verb::Restart(args) => restart::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Logs(args) => logs::run(&args),

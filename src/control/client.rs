@@ -27,11 +27,11 @@ use crate::types::hub::Until;
 use crate::types::identity::{ServerName, Token};
 
 /// How long a session may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long, if it has to try out a server or to end an agent before.
 const TRIAL: Duration = Duration::from_secs(60);
 /// Bytes of an answer.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 fn path(server: &ServerName) -> String {
     format!("/v1/mcp/{}", server.segment())
@@ -238,23 +238,26 @@ impl Client {
         if status.is_success() {
             return Ok(body);
         }
-        let reason = self.read::<Refusal>(&body)?.error;
-        Err(match status {
+        Err(self.refused(status, &body))
+    }
+
+    /// Why it did not do it.
+    pub(super) fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        let reason = match self.read::<Refusal>(body) {
+            Ok(refusal) => refusal.error,
+            Err(error) => return error,
+        };
+        match status {
             StatusCode::NOT_FOUND => Error::Unknown { reason },
             _ => Error::Refused {
                 status: status.as_u16(),
                 reason,
             },
-        })
+        }
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
-        let io = self.connect().await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Ended {
-                socket: self.socket.clone(),
-            },
-            _ => self.silent(&error),
-        })?;
+        let io = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(io))
             .await
             .map_err(|error| self.silent(&error))?;
@@ -269,9 +272,19 @@ impl Client {
         answer.map_err(|error: Box<dyn std::error::Error + Send + Sync>| self.silent(&error))
     }
 
-    async fn connect(&self) -> io::Result<UnixStream> {
-        let way = socket::way(&self.socket)?;
-        UnixStream::connect(&way.path).await
+    pub(super) async fn connect(&self) -> Result<UnixStream, Error> {
+        let connected = async {
+            let way = socket::way(&self.socket)?;
+            UnixStream::connect(&way.path).await
+        };
+        connected
+            .await
+            .map_err(|error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::Ended {
+                    socket: self.socket.clone(),
+                },
+                _ => self.silent(&error),
+            })
     }
 
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Error> {
@@ -279,7 +292,7 @@ impl Client {
             .map_err(|_| self.silent(&"it speaks in the words of another version"))
     }
 
-    fn silent(&self, why: &impl ToString) -> Error {
+    pub(super) fn silent(&self, why: &impl ToString) -> Error {
         Error::Silent {
             socket: self.socket.clone(),
             why: why.to_string(),

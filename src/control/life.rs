@@ -102,7 +102,7 @@ impl Desk {
             started_at: DateTime::<Utc>::from(self.started_at)
                 .to_rfc3339_opts(SecondsFormat::Millis, true),
             restarts: status.restarts,
-            attached: self.is_attached,
+            attached: self.is_attached || self.session.viewers() > 0,
             hub: Hub { url, state: hub },
             mcp: self.servers(),
             log: self.log.to_string_lossy().into_owned(),

@@ -5,6 +5,7 @@
 //! the process at the other end. Whoever passes may know what the session
 //! knows, its keys as well.
 
+pub mod attach;
 pub mod client;
 mod events;
 pub mod explain;

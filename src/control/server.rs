@@ -19,17 +19,20 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::unistd::Uid;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::attach;
 use super::events::{self, Events};
 use super::explain;
 use super::hub::{self, Standing};
@@ -79,7 +82,7 @@ pub struct Desk {
     /// How we stand with the hub, unless we do without.
     pub hub: Option<Standing>,
     pub started_at: SystemTime,
-    /// A terminal shows the session.
+    /// The session has a terminal of its own, which shows it.
     pub is_attached: bool,
     pub log: PathBuf,
 }
@@ -137,15 +140,26 @@ fn is_ours(io: &UnixStream) -> bool {
         .is_ok_and(|peer| peer.uid() == Uid::effective().as_raw())
 }
 
+/// Answers a caller, and attends to it if it attaches.
 async fn converse(io: UnixStream, routes: Router) {
+    let (hand, mut guests) = mpsc::channel(1);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(attach::Hand(hand.clone()));
+        routes.call(request)
+    });
     let served = http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(SLOW)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades()
         .await;
     if let Err(error) = served {
         debug!(%error, "a caller on the control socket broke off");
+    }
+    if let Ok(guest) = guests.try_recv() {
+        guest.attend().await;
     }
 }
 
@@ -153,6 +167,7 @@ fn routes(desk: Arc<Desk>, events: Arc<Events>) -> Router {
     let followed = (Arc::clone(&desk), events);
     Router::new()
         .route("/v1/session", get(life::show))
+        .route("/v1/attach", get(attach::attach))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/restart", post(life::restart))
         .route("/v1/stop", post(life::stop))

@@ -1,14 +1,22 @@
 //! The session as others hold it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::audience::{Show, Viewer, ViewerId};
 use super::detect::{Verdict, View};
 use super::pending::{Book, Pending, Ticket};
 use super::receipt::{Options, PromptId, Receipt};
 use crate::types::exit::AgentExit;
+use crate::types::size::TermSize;
+
+/// Pieces of what viewers type that may wait for an agent that takes no keys.
+const KEYS: usize = 4;
 
 /// A handle of a running session; clones are handles of the same.
 #[derive(Debug, Clone)]
@@ -18,12 +26,19 @@ pub struct Session {
     busy: watch::Receiver<bool>,
     doing: watch::Receiver<State>,
     book: Book,
+    keys: mpsc::Sender<(ViewerId, Bytes)>,
+    viewers: watch::Receiver<usize>,
+    /// The next viewer's id.
+    next: Arc<AtomicU64>,
 }
 
 /// The session's own end.
 #[derive(Debug)]
 pub struct Mailbox {
     pub(super) commands: mpsc::Receiver<Command>,
+    /// What viewers type.
+    pub(super) keys: mpsc::Receiver<(ViewerId, Bytes)>,
+    pub(super) viewers: watch::Sender<usize>,
     pub(super) status: watch::Sender<Status>,
     pub(super) busy: watch::Sender<bool>,
     pub(super) doing: watch::Sender<State>,
@@ -48,6 +63,19 @@ pub(super) enum Command {
     Restart {
         grace: Duration,
     },
+    Interest(ViewerId, Interest),
+}
+
+/// What one who looks on wants.
+#[derive(Debug)]
+pub(super) enum Interest {
+    Watch {
+        size: Option<TermSize>,
+        show: oneshot::Sender<Show>,
+    },
+    Resize(TermSize),
+    Repaint,
+    Leave,
 }
 
 /// How a session stands.
@@ -105,8 +133,12 @@ pub fn open() -> (Session, Mailbox) {
     let (publish, status) = watch::channel(Status::default());
     let (tell, busy) = watch::channel(false);
     let (seen, doing) = watch::channel(State::Starting);
+    let (keys, typed) = mpsc::channel(KEYS);
+    let (count, viewers) = watch::channel(0);
     let mailbox = Mailbox {
         commands: inbox,
+        keys: typed,
+        viewers: count,
         status: publish,
         busy: tell,
         doing: seen,
@@ -117,6 +149,9 @@ pub fn open() -> (Session, Mailbox) {
         busy,
         doing,
         book: Book::default(),
+        keys,
+        viewers,
+        next: Arc::default(),
     };
     (session, mailbox)
 }
@@ -197,6 +232,19 @@ impl Session {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Another terminal that looks on, or may.
+    #[must_use]
+    pub fn viewer(&self) -> Viewer {
+        let id = ViewerId(self.next.fetch_add(1, Ordering::Relaxed));
+        Viewer::new(id, self.commands.clone(), self.keys.clone())
+    }
+
+    /// How many terminals look on, besides the session's own.
+    #[must_use]
+    pub fn viewers(&self) -> usize {
+        *self.viewers.borrow()
     }
 
     /// What the agent's screen shows; nothing while no agent runs.

@@ -5,6 +5,7 @@
 //! [`Mailbox`] that [`supervise()`] works through.
 
 mod activity;
+mod audience;
 pub mod detect;
 pub mod draft;
 pub mod echo;
@@ -18,6 +19,7 @@ mod run;
 mod supervise;
 pub mod typist;
 
+pub use audience::{News, Next, Piece, Show, Viewer};
 pub use handle::{Judged, Life, Mailbox, Session, State, Status, open};
 pub use pending::Pending;
 pub use receipt::{Options, Outcome, PromptId, Reason, Receipt, Stage, Word};

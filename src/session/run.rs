@@ -1,9 +1,11 @@
 //! One life of the agent: bytes both ways, prompts between them, an end.
 //!
 //! *Invariant*: the user's bytes come first. The screen model and the typist
-//! are served after them and never waited for.
+//! are served after them and never waited for; the model only while somebody
+//! looks on who follows all of the output, for what is shown has to be right.
 
 mod eyes;
+mod stage;
 
 use std::future::pending;
 use std::io;
@@ -13,24 +15,25 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 
+use super::audience::Audience;
 use super::detect::Manifest;
-use super::ending::{Ending, sweep};
-use super::handle::{Command, State};
+use super::ending::{Course, End, sweep};
+use super::handle::{Command, Interest, Mailbox, State, Status};
 use super::pending::Ticket;
 use super::receipt::{Options, PromptId, Receipt};
 use super::relay::{Down, Moved, Up};
 use super::typist::Typist;
 use crate::terminal::{Change, Feed, Process, Pty, Tty};
+use crate::types::agent::Pacing;
 use crate::types::exit::AgentExit;
+use crate::types::size::TermSize;
 use eyes::Eyes;
+use stage::Stage;
 
 /// How long the agent's terminal must be silent after the agent's end, if
 /// somebody else still holds it open; and how much the kernel may have kept.
 const SILENCE: Duration = Duration::from_millis(50);
 const KEPT: usize = 256 * 1024;
-
-/// The grace of an agent whose terminal has gone.
-const HANGUP_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the last output of an agent that was stopped may take.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
@@ -46,9 +49,28 @@ pub(super) struct Desk {
     pub(super) manifest: Manifest,
     pub(super) busy: watch::Sender<bool>,
     pub(super) doing: watch::Sender<State>,
+    pub(super) audience: Audience,
 }
 
 impl Desk {
+    /// The desk of a session that begins, and where it says how it stands.
+    pub(super) fn open(
+        mailbox: Mailbox,
+        pacing: Pacing,
+        manifest: Manifest,
+        size: TermSize,
+    ) -> (Self, watch::Sender<Status>) {
+        let desk = Self {
+            commands: mailbox.commands,
+            typist: Typist::new(pacing, Instant::now()),
+            manifest,
+            busy: mailbox.busy,
+            doing: mailbox.doing,
+            audience: Audience::new(mailbox.keys, mailbox.viewers, size),
+        };
+        (desk, mailbox.status)
+    }
+
     /// Queues a prompt.
     pub(super) fn take(&mut self, id: PromptId, prompt: (&str, Options), ticket: Ticket) {
         if cfg!(feature = "fakes") {
@@ -81,17 +103,6 @@ pub(super) struct Ended {
     pub(super) end: End,
 }
 
-/// Who ended a life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// The agent.
-    Own,
-    /// We did: we were asked to, or the user's terminal has gone.
-    Stopped,
-    /// We did, to begin another.
-    Again,
-}
-
 /// Relays until the agent has ended and its output is shown.
 pub(super) async fn run(
     pty: &Pty,
@@ -99,23 +110,25 @@ pub(super) async fn run(
     tty: &impl Tty,
     desk: &mut Desk,
 ) -> io::Result<Ended> {
-    let mut eyes = Eyes::open(tty)?;
+    let mut eyes = Eyes::open(desk.audience.size())?;
+    let mut stage = Stage::new(pty, &mut desk.audience);
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
-    let mut ending: Option<Ending> = None;
-    let mut again = false;
+    let mut course = Course::default();
     tty.note_alternate(true);
     desk.typist.agent_started(Instant::now());
     eyes::tell(&desk.doing, State::Starting);
     let exit = loop {
-        let wake = match &ending {
+        stage.settle(&mut desk.audience, &eyes.feed)?;
+        let wake = match course.ending() {
             Some(ending) => ending.wake(),
-            None => eyes.wake(desk, down.is_idle()),
+            None => sooner(eyes.wake(desk, down.is_idle()), stage.wake()),
         };
         let mut hung_up = false;
         tokio::select! {
             biased;
             moved = down.next() => match moved {
                 Moved::Read(n) => {
+                    desk.audience.own_keys(down.keys(n), tty);
                     let keys = desk.typist.user(Instant::now(), down.keys(n));
                     down.send(&keys).await;
                 }
@@ -125,49 +138,48 @@ pub(super) async fn run(
                 Moved::Lost(error) => tracing::debug!(%error, "keys were lost"),
                 Moved::Closed => hung_up = true,
             },
+            (viewer, keys) = desk.audience.keys(), if down.is_idle() => {
+                desk.audience.typed(viewer, &keys);
+                let keys = desk.typist.user(Instant::now(), &keys);
+                down.send(&keys).await;
+            }
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);
                 }
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 Command::Recall(id) => desk.typist.recall(Instant::now(), id),
+                Command::Interest(_, Interest::Repaint) => stage.repaint(),
+                Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::View(reply) => eyes.tell(reply),
                 Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
-                Command::Stop { grace } => {
-                    again = false;
-                    ending = Some(Ending::begin(process, grace));
-                }
-                // An end that was asked for stays one.
-                Command::Restart { grace } if ending.is_none() => {
-                    again = true;
-                    ending = Some(Ending::begin(process, grace));
-                }
-                Command::Restart { .. } => {}
+                Command::Stop { grace } => course.stop(process, grace),
+                Command::Restart { grace } => course.restart(process, grace),
             },
             change = process.change() => match change? {
                 Change::Ended(exit) => break exit,
-                Change::Stopped => suspend(pty, process, tty)?,
+                Change::Stopped => suspend(pty, process, tty, desk.audience.size())?,
             },
             looked = eyes.next() => eyes.take(looked, desk),
-            () = tty.resized() => {
-                eyes.feed.resize(tty.size());
-                pty.resize(tty.size())?;
-            }
+            () = tty.resized() => desk.audience.own_size(tty.size()),
             () = until(wake) => {}
             moved = up.next() => match moved {
-                Moved::Read(n) => eyes.output(up.show(n).await),
+                Moved::Read(n) => {
+                    let chunk = up.show(n).await;
+                    eyes.output(chunk);
+                    desk.audience.output(chunk);
+                    eyes.feed.room().await;
+                }
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,
                 Moved::Closed => up.closed = true,
             },
         }
         if hung_up {
-            tracing::info!("the terminal has gone");
-            again = false;
             (up.blind, down.closed) = (true, true);
-            ending.get_or_insert_with(|| Ending::begin(process, HANGUP_GRACE));
+            course.hang_up(process);
         }
-        if let Some(ending) = &mut ending {
+        if let Some(ending) = course.ending() {
             ending.step(process);
         } else {
             desk.expire();
@@ -182,39 +194,36 @@ pub(super) async fn run(
     }
     desk.tell();
     eyes::tell(&desk.busy, false);
-    let stopped = ending.is_some();
-    if stopped {
+    if course.ending().is_some() {
         // A terminal that takes nothing must not hold up an end that was asked for.
-        let _ = timeout(LAST_OUTPUT, drain(&mut up, &eyes.feed)).await;
+        let _ = timeout(LAST_OUTPUT, drain(&mut up, &eyes.feed, &mut desk.audience)).await;
         sweep(process).await;
     } else {
-        drain(&mut up, &eyes.feed).await;
+        drain(&mut up, &eyes.feed, &mut desk.audience).await;
     }
     if let Ok(Ok(look)) = timeout(LAST_OUTPUT, eyes.look()).await {
         tty.note_alternate(look.picture.alternate);
     }
-    let end = match (stopped, again) {
-        (false, _) => End::Own,
-        (true, false) => End::Stopped,
-        (true, true) => End::Again,
-    };
-    Ok(Ended { exit, end })
+    Ok(Ended {
+        exit,
+        end: course.end(),
+    })
 }
 
 /// The agent was suspended, so we are as well; then both go on.
-fn suspend(pty: &Pty, process: &Process, tty: &impl Tty) -> io::Result<()> {
+fn suspend(pty: &Pty, process: &Process, tty: &impl Tty, size: TermSize) -> io::Result<()> {
     tracing::info!("suspended");
     if let Err(error) = tty.suspend() {
         tracing::warn!(%error, "cannot give the terminal back");
     }
-    pty.resize(tty.size())?;
+    pty.resize(size)?;
     process.signal(Signal::SIGCONT);
     Ok(())
 }
 
 /// Shows what the agent wrote before it ended. Whoever else holds its terminal
 /// open is not waited for.
-async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
+async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed, audience: &mut Audience) {
     let mut read = 0;
     while !up.closed || !up.is_idle() {
         let moved = if up.is_idle() {
@@ -228,7 +237,10 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
         match moved {
             Moved::Read(n) => {
                 read += n;
-                feed.output(up.show(n).await);
+                let chunk = up.show(n).await;
+                feed.output(chunk);
+                audience.output(chunk);
+                feed.room().await;
             }
             Moved::Written => {}
             Moved::Closed => up.closed = true,
@@ -241,6 +253,10 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
 pub(super) fn answer(ticket: &Ticket, receipt: Receipt) {
     tracing::debug!(id = %receipt.id, stage = ?receipt.stage, "a prompt has come further");
     ticket.tell(receipt);
+}
+
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 pub(super) async fn until(at: Option<Instant>) {

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::audience::Audience;
 use super::detect::Manifest;
-use super::handle::{Command, Life, Mailbox};
+use super::ending::End;
+use super::handle::{Command, Life, Mailbox, Status};
 use super::restart::{History, Next, next};
-use super::run::{Desk, End, Ended, answer, run, until};
-use super::typist::Typist;
+use super::run::{Desk, Ended, answer, run, until};
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
 use crate::types::exit::AgentExit;
@@ -60,19 +61,7 @@ pub async fn supervise(
     mut prepare: impl AsyncFnMut(Start) -> Prepared,
 ) -> Result<AgentExit, SpawnError> {
     let mut life = job.life;
-    let Mailbox {
-        commands,
-        status,
-        busy,
-        doing,
-    } = mailbox;
-    let mut desk = Desk {
-        commands,
-        typist: Typist::new(job.pacing, Instant::now()),
-        manifest: job.manifest,
-        busy,
-        doing,
-    };
+    let (mut desk, status) = Desk::open(mailbox, job.pacing, job.manifest, tty.size());
     let mut history = History::default();
     let mut restarts = 0;
     let tell = |life, agent_pid, restarts| {
@@ -82,7 +71,7 @@ pub async fn supervise(
     };
     let result = loop {
         let began = Instant::now();
-        let ended = match Pty::spawn(&life.launch, tty.size()) {
+        let ended = match Pty::spawn(&life.launch, desk.audience.size()) {
             Ok((pty, mut process)) => {
                 tell(Life::Running, Some(process.pid()), restarts);
                 run(&pty, &mut process, &tty, &mut desk)
@@ -109,6 +98,7 @@ pub async fn supervise(
             tracing::info!(%exit, ?start, "the agent is started again");
             restarts += 1;
             tell(Life::Starting, None, restarts);
+            desk.audience.end(None, "the agent starts again");
             clear(&tty).await;
             life = prepare(start).await;
             continue;
@@ -119,22 +109,18 @@ pub async fn supervise(
             Next::End => break Ok(exit),
             Next::GiveUp { deaths, within } => {
                 let within = within.as_secs();
-                say(
-                    &tty,
-                    &format!("the agent died {deaths} times in {within} s: giving up"),
-                )
-                .await;
+                let text = format!("the agent died {deaths} times in {within} s: giving up");
+                say(&tty, &mut desk.audience, exit, &text).await;
                 break Ok(exit);
             }
             Next::Again(pause) => {
                 restarts += 1;
                 tell(Life::Starting, None, restarts);
                 let seconds = pause.as_secs();
-                say(
-                    &tty,
-                    &format!("the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"),
-                )
-                .await;
+                let text = format!(
+                    "the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"
+                );
+                say(&tty, &mut desk.audience, exit, &text).await;
                 if !wait(pause, &tty, &mut desk).await {
                     break Ok(exit);
                 }
@@ -143,7 +129,12 @@ pub async fn supervise(
             }
         }
     };
-    tell(Life::Exited, None, restarts);
+    status.send_replace(Status {
+        life: Life::Exited,
+        agent_pid: None,
+        restarts,
+        exit: result.as_ref().ok().copied(),
+    });
     for (ticket, receipt) in desk.typist.close(Instant::now()) {
         answer(&ticket, receipt);
     }
@@ -173,8 +164,9 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
             () = &mut again => return true,
             () = until(due) => {}
             read = tty.read(&mut keys) => {
-                return matches!(read, Ok(n) if n > 0 && !keys[..n].contains(&0x03));
+                return matches!(read, Ok(n) if n > 0 && starts(&keys[..n]));
             }
+            (_, keys) = desk.audience.keys() => return starts(&keys),
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);
@@ -183,19 +175,27 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
                 Command::Recall(id) => desk.typist.recall(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
                 Command::View(_) | Command::Judge(_) => {}
+                Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::Stop { .. } => return false,
                 Command::Restart { .. } => return true,
             },
         }
+        desk.audience.idle();
         desk.expire();
         desk.tell();
     }
 }
 
+/// What a key between two lives does: Ctrl-C ends, any other starts the agent.
+fn starts(keys: &[u8]) -> bool {
+    !keys.contains(&0x03)
+}
+
 /// Says a line of our own, on a terminal that the agent may have left in any
 /// state. Without a terminal it stands among the agent's output.
-async fn say(tty: &impl Tty, line: &str) {
+async fn say(tty: &impl Tty, audience: &mut Audience, exit: AgentExit, line: &str) {
     tracing::info!("{line}");
+    audience.end(Some(exit), line);
     show(
         tty,
         &[&tty.undo()[..], b"\r\nwrapper: ", line.as_bytes(), b"\r\n"].concat(),

@@ -7,7 +7,7 @@
 //!
 //! *Invariant*: handing over neither blocks nor grows. What does not fit is
 //! skipped ([`super::plain`]), and the looks that follow are `unsure` until a
-//! repaint.
+//! repaint; but for an *exact* feed, whose relay waits for room instead.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -40,6 +40,19 @@ pub struct Look {
     shown: u64,
 }
 
+/// Bytes that redraw the screen, on a terminal of the same size that is as
+/// [`super::tty::UNDO`] leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyframe {
+    pub bytes: Vec<u8>,
+    pub size: TermSize,
+    /// What [`Feed::output`] said of the last output that it shows, or more:
+    /// output of a greater number comes after it.
+    pub shown: u64,
+    /// As [`Look::unsure`].
+    pub unsure: bool,
+}
+
 /// The relay's end of the thread that shows. Dropped, it ends the thread.
 #[derive(Debug)]
 pub struct Feed {
@@ -54,6 +67,7 @@ enum Order {
     Resize(TermSize),
     Mark,
     Ask(oneshot::Sender<Arc<Look>>),
+    Keyframe(oneshot::Sender<Keyframe>, u64),
 }
 
 impl Feed {
@@ -81,9 +95,33 @@ impl Feed {
         })
     }
 
-    /// Hands over what the agent wrote.
-    pub fn output(&self, chunk: &[u8]) {
+    /// Hands over what the agent wrote, and returns its number.
+    pub fn output(&self, chunk: &[u8]) -> u64 {
         self.handed.set(self.tank.pour(chunk));
+        self.handed.get()
+    }
+
+    /// While exact, nothing is skipped, and [`Feed::room`] is to be waited for
+    /// before more is read from the agent.
+    pub fn exact(&self, exact: bool) {
+        self.handed.set(self.tank.exact(exact));
+    }
+
+    /// Waits until an exact feed has room for more; else returns at once. It
+    /// can be given up at any time.
+    pub async fn room(&self) {
+        self.tank.room().await;
+    }
+
+    /// The screen as bytes, after everything handed over so far and before
+    /// everything handed over later.
+    #[must_use]
+    pub fn keyframe(&self) -> oneshot::Receiver<Keyframe> {
+        let (reply, keyframe) = oneshot::channel();
+        let shown = self.handed.get() + 1;
+        let order = Order::Keyframe(reply, shown);
+        self.handed.set(self.tank.order(order, true));
+        keyframe
     }
 
     pub fn resize(&self, size: TermSize) {
@@ -164,6 +202,12 @@ impl Shower {
             Order::Mark => self.printed = Printed::default(),
             // Who asked may have gone away meanwhile.
             Order::Ask(reply) => drop(reply.send(self.look())),
+            Order::Keyframe(reply, shown) => drop(reply.send(Keyframe {
+                bytes: self.screen.keyframe(),
+                size: self.screen.size(),
+                shown,
+                unsure: self.unsure,
+            })),
         }
     }
 
@@ -245,5 +289,30 @@ mod tests {
         let look = ask(&feed);
         assert!(!look.unsure);
         assert_eq!(look.picture.rows[0], "whole");
+    }
+
+    #[test]
+    fn a_keyframe_has_its_place_between_the_output() {
+        let feed = Feed::start(TermSize::new(2, 10)).expect("a thread");
+        let before = feed.output(b"one");
+        let keyframe = feed.keyframe();
+        let after = feed.output(b"two");
+        let keyframe = keyframe.blocking_recv().expect("the thread answers");
+        assert!((before..after).contains(&keyframe.shown));
+        let mut other = Screen::new(keyframe.size);
+        other.feed(&keyframe.bytes);
+        assert_eq!(other.picture().rows, ["one", ""]);
+    }
+
+    #[tokio::test]
+    async fn an_exact_feed_shows_what_a_lossy_one_skips() {
+        let feed = Feed::start(TermSize::new(3, 40)).expect("a thread");
+        feed.exact(true);
+        for _ in 0..50_000 {
+            feed.room().await;
+            feed.output(b"\x1b[2;2Hmoved\x1b[1;1Haround");
+        }
+        let keyframe = feed.keyframe().await.expect("the thread answers");
+        assert!(!keyframe.unsure);
     }
 }

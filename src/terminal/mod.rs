@@ -11,7 +11,7 @@ pub mod screen;
 mod tank;
 pub mod tty;
 
-pub use feed::{Feed, Look};
+pub use feed::{Feed, Keyframe, Look};
 pub use nowhere::Nowhere;
 pub use pty::{Change, Launch, Process, Pty, SpawnError};
 pub use screen::Picture;

@@ -68,6 +68,19 @@ impl Screen {
         })
     }
 
+    /// Bytes that redraw the screen on a terminal of the same size.
+    pub fn keyframe(&mut self) -> Vec<u8> {
+        self.guarded(|model| {
+            let screen = model.screen();
+            let enter = if screen.alternate_screen() {
+                "\x1b[?1049h"
+            } else {
+                ""
+            };
+            [enter, &screen.state_formatted()].concat().into_bytes()
+        })
+    }
+
     fn guarded<T: Default>(&mut self, act: impl FnOnce(&mut vt100::Parser) -> T) -> T {
         let result = catch_unwind(AssertUnwindSafe(|| act(&mut self.model)));
         result.unwrap_or_else(|_| {

@@ -1,12 +1,16 @@
 //! What waits between the relay and the thread that shows: output, and orders
 //! in their places between it.
 //!
-//! *Invariant*: it holds at most [`FULL`] bytes of output. The lock is held for
-//! a copy or a swap, and for the skipping that a flood makes necessary.
+//! *Invariant*: it holds at most [`FULL`] bytes of output, and one chunk more
+//! while nothing may be skipped, for whoever pours waits for [`Tank::room`]. The
+//! lock is held for a copy or a swap, and for the skipping that a flood makes
+//! necessary.
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::plain;
 
@@ -18,6 +22,8 @@ pub(super) const FULL: usize = 256 * 1024;
 pub(super) struct Tank<O> {
     state: Mutex<State<O>>,
     filled: Condvar,
+    /// Told when there may be room again.
+    drained: Notify,
 }
 
 /// What was in it.
@@ -32,6 +38,8 @@ pub(super) struct Contents<O> {
     pub(super) skipped: bool,
     /// Somebody looks at everything.
     pub(super) attended: bool,
+    /// Nothing may be skipped.
+    exact: bool,
 }
 
 #[derive(Debug)]
@@ -51,11 +59,12 @@ impl<O> Tank<O> {
     /// done by now.
     pub(super) fn pour(&self, chunk: &[u8]) -> u64 {
         self.put(|contents| {
-            if contents.output.len() + chunk.len() > FULL {
+            if !contents.exact && contents.output.len() + chunk.len() > FULL {
                 contents.skip();
             }
             contents.output.extend_from_slice(chunk);
-            false
+            // Whoever pours will soon wait.
+            contents.exact && contents.output.len() > FULL / 4
         })
     }
 
@@ -73,6 +82,28 @@ impl<O> Tank<O> {
             contents.attended = attended;
             true
         })
+    }
+
+    /// While exact, nothing is skipped: whoever pours waits for room first.
+    pub(super) fn exact(&self, exact: bool) -> u64 {
+        let handed = self.put(|contents| {
+            contents.exact = exact;
+            false
+        });
+        self.drained.notify_one();
+        handed
+    }
+
+    /// Waits until there is room, or until it need not be waited for. For one
+    /// who pours.
+    pub(super) async fn room(&self) {
+        let is_full = || {
+            let contents = &self.lock().contents;
+            contents.exact && contents.output.len() >= FULL
+        };
+        while is_full() {
+            self.drained.notified().await;
+        }
     }
 
     /// Ends whoever empties.
@@ -107,7 +138,11 @@ impl<O> Tank<O> {
         state.emptied = state.contents.handed;
         spare.handed = state.contents.handed;
         spare.attended = state.contents.attended;
+        spare.exact = state.contents.exact;
         mem::swap(spare, &mut state.contents);
+        if spare.exact {
+            self.drained.notify_one();
+        }
         !state.closed
     }
 
@@ -153,6 +188,7 @@ impl<O> Default for Contents<O> {
             handed: 0,
             skipped: false,
             attended: false,
+            exact: false,
         }
     }
 }
@@ -169,6 +205,7 @@ impl<O> Default for Tank<O> {
         Self {
             state: Mutex::new(state),
             filled: Condvar::new(),
+            drained: Notify::new(),
         }
     }
 }
@@ -191,6 +228,41 @@ mod tests {
         assert_eq!(contents.handed, 10_002);
         let end = contents.output.len();
         assert_eq!(contents.orders, [(0, "first"), (end, "last")]);
+    }
+
+    #[tokio::test]
+    async fn an_exact_tank_skips_nothing_and_tells_of_room() {
+        let tank = Tank::<()>::default();
+        tank.exact(true);
+        let mut contents = Contents::default();
+        for _ in 0..50 {
+            let poured = fill(&tank).await;
+            assert!((FULL..=FULL + 4096).contains(&poured));
+            let empty = async {
+                assert!(tank.empty(&mut contents, Duration::from_secs(3600)));
+            };
+            tokio::join!(tank.room(), empty);
+            assert_eq!(contents.output.len(), poured);
+            assert!(!contents.skipped);
+            contents.output.clear();
+        }
+        fill(&tank).await;
+        tank.exact(false);
+        tank.room().await;
+    }
+
+    /// Pours while there is room, and tells how much.
+    async fn fill(tank: &Tank<()>) -> usize {
+        let mut poured = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = tank.room() => {}
+                () = std::future::ready(()) => return poured,
+            }
+            tank.pour(&[b'x'; 4096]);
+            poured += 4096;
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ const LEAVE_PERHAPS: &[u8] = b"\x1b[?1047l\x1b[<u\x1b[<u";
 pub trait Tty {
     fn size(&self) -> TermSize;
 
+    /// True if somebody may be there, with a size that counts.
+    fn is_terminal(&self) -> bool {
+        false
+    }
+
     /// Waits for what the user types, and reads once. 0: the terminal is gone.
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
 
@@ -118,6 +123,10 @@ impl DevTty {
 impl Tty for DevTty {
     fn size(&self) -> TermSize {
         fd::size(&self.fd).unwrap_or_default()
+    }
+
+    fn is_terminal(&self) -> bool {
+        true
     }
 
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {

@@ -5,6 +5,7 @@ mod support;
 
 mod agentchattr; // the server that plays agentchattr, and a launch against it
 mod agents; // every built-in agent finds every server
+mod attach; // other terminals on a session
 mod authorized; // credentials that live, on their way to a server
 mod background; // sessions without a terminal
 mod bridge; // an agent that speaks stdio, and its session's servers

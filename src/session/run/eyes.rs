@@ -15,6 +15,7 @@ use crate::session::receipt::Outcome;
 use crate::session::relay::Down;
 use crate::session::typist::{Act, Scene};
 use crate::terminal::{Feed, Look, Picture, Tty};
+use crate::types::size::TermSize;
 
 /// The eyes of one life of the agent.
 pub(super) struct Eyes {
@@ -50,12 +51,12 @@ struct Seen {
 }
 
 impl Eyes {
-    pub(super) fn open(tty: &impl Tty) -> io::Result<Self> {
+    pub(super) fn open(size: TermSize) -> io::Result<Self> {
         let now = Instant::now();
         let mut activity = Activity::default();
         activity.look_at(now + START);
         Ok(Self {
-            feed: Feed::start(tty.size())?,
+            feed: Feed::start(size)?,
             attended: false,
             seen: None,
             still_since: now,

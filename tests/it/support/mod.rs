@@ -7,6 +7,7 @@ pub(crate) mod forgetful; // an MCP server that forgets its sessions
 pub(crate) mod forward; // proxies of the environment
 pub(crate) mod guest; // an MCP server that agents have no entry of
 pub(crate) mod hub; // a hub of its own, and its callers
+pub(crate) mod judge; // what a terminal shows, judged by another emulator
 pub(crate) mod mcp; // an MCP server that does all that the protocol allows
 pub(crate) mod old; // an MCP server over SSE that loses its sessions
 pub(crate) mod pty; // a terminal around a program

@@ -130,7 +130,8 @@ impl Outer {
         .await
     }
 
-    async fn read(&mut self) -> bool {
+    /// Reads once; false at the end.
+    pub(crate) async fn read(&mut self) -> bool {
         let more = read(&self.pty, &mut self.screen, &mut self.bytes).await;
         self.closed |= !more;
         more

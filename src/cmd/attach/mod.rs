@@ -1,0 +1,63 @@
+//! `wrapper attach SESSION`: a session in another terminal.
+
+mod keys;
+mod look;
+
+use anyhow::anyhow;
+
+use super::found;
+use super::setting::block_on;
+use super::signals::Signals;
+use crate::cli::Attach;
+use crate::control::attach::frame::End;
+use crate::report::{self, Failure};
+use crate::terminal::{DevTty, Tty, foreground};
+use crate::types::exit::{AgentExit, Exit};
+use look::Look;
+
+/// How a look at a session ends.
+enum Outcome {
+    /// The user has left.
+    Detached,
+    /// The session has ended.
+    Ended(End),
+    /// Its process is gone, or does not keep to the protocol.
+    Gone(String),
+    /// This signal ended us.
+    Signal(u8),
+    /// Our terminal has gone.
+    HungUp,
+}
+
+pub(super) fn run(args: &Attach) -> Result<Exit, Failure> {
+    let failed = |error| Failure::new(Exit::NotDone, error);
+    if !foreground() {
+        let error = anyhow!("cannot attach to `{}`: there is no terminal", args.session);
+        let hint = "`wrapper screen SESSION` prints what it shows";
+        return Err(failed(error).hint(hint));
+    }
+    let (name, outcome) = block_on(Exit::NotDone, async {
+        let found = found::session(&args.session).await?;
+        let signals = Signals::catch().map_err(failed)?;
+        let tty = DevTty::open().map_err(failed)?;
+        let attached = found.client.attach(tty.size()).await;
+        let attached = attached.map_err(found::refused)?;
+        let outcome = Look::new(tty, attached).follow(signals).await;
+        Ok((found.session.name, outcome))
+    })?;
+    match outcome {
+        Outcome::Detached => report::note(format_args!(
+            "detached from {name}; `wrapper attach {name}` comes back"
+        )),
+        Outcome::Ended(end) => match end.exit() {
+            Some(exit) => report::note(format_args!("{name} has ended: the agent {exit}")),
+            None => report::note(format_args!("{name} has ended")),
+        },
+        Outcome::Gone(why) => {
+            return Err(failed(anyhow!("the session `{name}` is gone: {why}")));
+        }
+        Outcome::Signal(number) => return Ok(Exit::Agent(AgentExit::Signal(number))),
+        Outcome::HungUp => {}
+    }
+    Ok(Exit::Done)
+}

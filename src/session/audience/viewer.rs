@@ -1,0 +1,165 @@
+//! One who looks on, as others hold it, and the queue of what it is shown.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::{News, ROOM};
+use crate::session::handle::{Command, Interest};
+use crate::terminal::Keyframe;
+use crate::types::size::TermSize;
+
+/// Tells viewers of one session apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) struct ViewerId(pub(in crate::session) u64);
+
+/// A part of what a viewer is shown.
+#[derive(Debug)]
+pub enum Piece {
+    /// The whole screen, from which what follows goes on: at first, and
+    /// whenever the agent's terminal has another size or is another.
+    Keyframe(oneshot::Receiver<Keyframe>),
+    Output(Bytes),
+    News(News),
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    Piece(Piece),
+    /// Output was lost: whoever can go on asks for another [`Show`].
+    Lost,
+    /// The session has ended.
+    Over,
+}
+
+/// What one viewer is shown.
+#[derive(Debug)]
+pub struct Show {
+    pieces: mpsc::UnboundedReceiver<(Piece, Option<OwnedSemaphorePermit>)>,
+    room: Arc<Semaphore>,
+}
+
+/// The session's end of a show.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pieces: mpsc::UnboundedSender<(Piece, Option<OwnedSemaphorePermit>)>,
+    /// Closed when output was lost.
+    room: Arc<Semaphore>,
+}
+
+/// A terminal that looks on and types. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Viewer {
+    id: ViewerId,
+    commands: mpsc::Sender<Command>,
+    keys: mpsc::Sender<(ViewerId, Bytes)>,
+}
+
+impl Show {
+    /// The next piece, in order.
+    pub async fn next(&mut self) -> Next {
+        // What was queued before the loss is out of date.
+        match self.pieces.recv().await {
+            _ if self.room.is_closed() => Next::Lost,
+            Some((piece, _)) => Next::Piece(piece),
+            None => Next::Over,
+        }
+    }
+
+    /// What is there already.
+    pub fn at_once(&mut self) -> Option<Piece> {
+        if self.room.is_closed() {
+            return None;
+        }
+        self.pieces.try_recv().ok().map(|(piece, _)| piece)
+    }
+}
+
+impl Queue {
+    pub(super) fn open() -> (Self, Show) {
+        let (pieces, queued) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(ROOM));
+        let show = Show {
+            pieces: queued,
+            room: Arc::clone(&room),
+        };
+        (Self { pieces, room }, show)
+    }
+
+    /// Queues what takes no room.
+    pub(super) fn push(&self, piece: Piece) {
+        // A viewer that has gone says so itself.
+        let _ = self.pieces.send((piece, None));
+    }
+
+    /// Queues output. False: there is no room, and the viewer has lost it.
+    pub(super) fn output(&self, output: &Bytes) -> bool {
+        let bytes = u32::try_from(output.len()).unwrap_or(u32::MAX);
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) {
+            let _ = self
+                .pieces
+                .send((Piece::Output(output.clone()), Some(room)));
+            true
+        } else {
+            self.room.close();
+            false
+        }
+    }
+}
+
+impl Viewer {
+    pub(in crate::session) fn new(
+        id: ViewerId,
+        commands: mpsc::Sender<Command>,
+        keys: mpsc::Sender<(ViewerId, Bytes)>,
+    ) -> Self {
+        Self { id, commands, keys }
+    }
+
+    /// Begins a show, in the place of the one before: a keyframe first. `size`
+    /// is that of the viewer's terminal, if its size is ever to count. None:
+    /// the session has ended.
+    pub async fn watch(&self, size: Option<TermSize>) -> Option<Show> {
+        let (show, begun) = oneshot::channel();
+        self.tell(Interest::Watch { size, show }).await;
+        begun.await.ok()
+    }
+
+    /// Types, as at the session's own terminal; waits while the agent takes no
+    /// keys.
+    pub async fn keys(&self, keys: Bytes) {
+        // A session that has ended takes none: its show says so.
+        let _ = self.keys.send((self.id, keys)).await;
+    }
+
+    /// The viewer's terminal has another size.
+    pub async fn resize(&self, size: TermSize) {
+        self.tell(Interest::Resize(size)).await;
+    }
+
+    /// Has the agent draw anew what the last keyframe may not have right.
+    pub async fn repaint(&self) {
+        self.tell(Interest::Repaint).await;
+    }
+
+    async fn tell(&self, interest: Interest) {
+        // A session that has ended needs to know nothing more.
+        let _ = self
+            .commands
+            .send(Command::Interest(self.id, interest))
+            .await;
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let (id, commands) = (self.id, self.commands.clone());
+        let leave = Command::Interest(id, Interest::Leave);
+        // The queue of commands is full only while the session is at its limits.
+        if let Err(mpsc::error::TrySendError::Full(leave)) = commands.try_send(leave) {
+            tokio::spawn(async move { drop(commands.send(leave).await) });
+        }
+    }
+}
