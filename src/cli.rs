@@ -9,7 +9,7 @@ mod sessions;
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
 use crate::types::identity::ServerName;
@@ -30,7 +30,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 A launch:
   --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
   --restart WHEN           never, on-crash (the default) or always; --no-restart
-  --offline                without a hub
+  --offline, --tmux        without a hub; inside tmux
   --mcp NAME=URL, --mcp-file FILE         servers for this session alone
   --trust-project          take the servers of .mcp.json without asking
   --dry-run                show what would be set, written and run; do nothing
@@ -89,9 +89,13 @@ pub enum Verb {
     /// The guard of the servers that we run, or the way to one of them
     #[command(hide = true)]
     Hosted(Hosted),
+    /// What `--tmux` has tmux run: a launch as it was asked for outside
+    #[command(hide = true)]
+    TmuxPane(TmuxPane),
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("prints").args(["dry_run", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {
     /// A configured agent: claude, codex, gemini …
@@ -101,6 +105,12 @@ pub struct Run {
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
+    /// Run inside tmux, in a session named after the agent
+    #[arg(long)]
+    pub tmux: bool,
+    /// Started by `--tmux`: the socket on which it is told how the launch goes
+    #[arg(long, hide = true, conflicts_with = "tmux", value_name = "SOCKET")]
+    pub pane: Option<std::path::PathBuf>,
     /// An MCP server for this session alone, by its URL; repeatable
     #[arg(long, value_name = "NAME=URL")]
     pub mcp: Vec<String>,
@@ -113,8 +123,8 @@ pub struct Run {
     /// Show what would be set, written and run; do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Show it as JSON
-    #[arg(long, requires = "dry_run")]
+    /// Print it as JSON; with --tmux, who was launched, and show nothing
+    #[arg(long, requires = "prints")]
     pub json: bool,
     #[command(flatten)]
     pub options: Options,
@@ -214,6 +224,12 @@ pub struct Hosted {
     /// A program and its arguments; none: the guard
     #[arg(last = true)]
     pub words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct TmuxPane {
+    /// Where it hears what to launch
+    pub socket: std::path::PathBuf,
 }
 
 impl Cli {

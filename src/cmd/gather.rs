@@ -188,6 +188,8 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
             return Ok(false);
         }
         (None, true) => {}
+        // Nobody may be looking at the pane: whoever started it was asked.
+        (None, false) if args.pane.is_some() => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

@@ -17,11 +17,12 @@ use super::attended::Attended;
 use super::gather::Told;
 use super::gear::Gear;
 use super::lives::Lives;
+use super::pane::Pane;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
-use super::{dry_run, gather, plan, post, program};
+use super::{dry_run, gather, plan, post, program, tmux};
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::{self, SessionDir};
@@ -40,6 +41,19 @@ use crate::types::upstream::Live;
 const LOGS: usize = 50;
 
 pub(super) fn run(args: Run) -> Result<Exit, Failure> {
+    if args.tmux && !args.dry_run {
+        return tmux::run(&args);
+    }
+    let Some(socket) = &args.pane else {
+        return launch(args, None);
+    };
+    let pane = Arc::new(Pane::enter(socket, &paths::env()).map_err(failed)?);
+    let result = launch(args, Some(Arc::clone(&pane)));
+    pane.ended(&result);
+    result
+}
+
+fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
     let setting = Setting::load(&args.options, Exit::Failed)?;
     let spec = setting
         .config
@@ -69,6 +83,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         told,
         agent_args: args.args,
         offline: args.offline,
+        pane,
     };
     let result = catch_unwind(AssertUnwindSafe(|| block_on(Exit::Failed, launch.run())));
     result.unwrap_or_else(|_| {
@@ -87,6 +102,8 @@ pub(super) struct Launch {
     pub(super) told: Arc<Told>,
     pub(super) agent_args: Vec<OsString>,
     offline: bool,
+    /// The tmux session that shows it, if it is ours.
+    pub(super) pane: Option<Arc<Pane>>,
 }
 
 impl Launch {
@@ -165,13 +182,16 @@ impl Launch {
         live: &watch::Sender<Live>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
-        let state = paths::state(&self.setting.env);
-        let dir = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
-        let log = open_log(&state, &dir.id, self.setting.log_level()).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
             |identity| identity.name.to_string(),
         );
+        if let Some(pane) = &self.pane {
+            pane.rename(&name).await?;
+        }
+        let state = paths::state(&self.setting.env);
+        let dir = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
+        let log = open_log(&state, &dir.id, self.setting.log_level()).map_err(failed)?;
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
         for text in &self.told.warnings {
             warn!(text, "told the user");

@@ -17,6 +17,7 @@ mod launch;
 mod lives;
 mod manifest;
 mod mcp;
+mod pane;
 mod plan;
 mod post;
 mod program;
@@ -31,6 +32,7 @@ mod serve;
 mod setting;
 mod signals;
 mod table;
+mod tmux;
 mod unconnected;
 mod who;
 
@@ -59,6 +61,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::TmuxPane(args) => pane::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {
         report::failure(&failure);

@@ -8,7 +8,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 24] = [
+pub const VERBS: [&str; 25] = [
     "attach",
     "bridge",
     "completions",
@@ -31,6 +31,7 @@ pub const VERBS: [&str; 24] = [
     "send",
     "serve",
     "stop",
+    "tmux-pane",
     "up",
     "who",
 ];

@@ -39,3 +39,4 @@ mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream
 mod terminal; // the user's terminal, byte for byte
 mod tls; // servers over TLS, and whom they are trusted by
+mod tmux; // launches inside tmux

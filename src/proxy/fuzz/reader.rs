@@ -12,7 +12,11 @@ use serde_json::{Map, Value};
 /// if it is no JSON.
 pub(super) fn repeats(body: &[u8]) -> usize {
     let most = Cell::new(1);
-    let read = Taking { nth: 0, most: &most }.from(body);
+    let read = Taking {
+        nth: 0,
+        most: &most,
+    }
+    .from(body);
     read.map_or(0, |_| most.get())
 }
 
