@@ -5,6 +5,7 @@
 //! the verb goes first.
 
 mod sessions;
+mod team;
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,8 +13,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
+pub use self::team::{Completions, Man, Shell, TmuxPane};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
+
+const ABOUT: &str = "Runs coding agent CLIs side by side";
+
+/// For the manual: the help says it in its first line.
+const SHORT: &str = "`wrapper <agent> …` is short for `wrapper run <agent> …`, and options may stand before \
+the agent's name as well. What follows `--` goes to the agent untouched.";
 
 const HELP: &str = "\
 Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
@@ -26,6 +34,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
+  wrapper completions bash|zsh|fish       has your shell complete all this
 
 A launch:
   --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
@@ -43,7 +52,7 @@ What follows `--` goes to the agent untouched.
 
 /// A parsed command line.
 #[derive(Debug, Parser)]
-#[command(name = "wrapper", version, override_help = HELP)]
+#[command(name = "wrapper", version, about = ABOUT, after_long_help = SHORT, override_help = HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
@@ -80,6 +89,8 @@ pub enum Verb {
     Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
+    /// Print what makes a shell complete our command lines
+    Completions(Completions),
     /// The MCP server that an agent's settings name by command
     #[command(hide = true)]
     Bridge(Bridge),
@@ -92,6 +103,9 @@ pub enum Verb {
     /// What `--tmux` has tmux run: a launch as it was asked for outside
     #[command(hide = true)]
     TmuxPane(TmuxPane),
+    /// Write the manual's pages, for packagers
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -224,12 +238,6 @@ pub struct Hosted {
     /// A program and its arguments; none: the guard
     #[arg(last = true)]
     pub words: Vec<OsString>,
-}
-
-#[derive(Debug, Args)]
-pub struct TmuxPane {
-    /// Where it hears what to launch
-    pub socket: std::path::PathBuf,
 }
 
 impl Cli {

@@ -2,6 +2,7 @@
 
 mod attended;
 mod bridge;
+mod completions;
 mod config;
 mod demo;
 mod demo_agent;
@@ -15,6 +16,7 @@ mod gear;
 mod hosted;
 mod launch;
 mod lives;
+mod man;
 mod manifest;
 mod mcp;
 mod pane;
@@ -37,6 +39,8 @@ mod unconnected;
 mod who;
 
 use std::process::ExitCode;
+
+pub use completions::complete;
 
 use crate::cli::{Cli, Verb};
 use crate::report;
@@ -61,6 +65,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Completions(args) => Ok(completions::run(&args)),
+        Verb::Man(args) => man::run(&args),
         Verb::TmuxPane(args) => pane::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -8,7 +8,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 25] = [
+pub const VERBS: [&str; 26] = [
     "attach",
     "bridge",
     "completions",
@@ -21,6 +21,7 @@ pub const VERBS: [&str; 25] = [
     "help",
     "hosted",
     "logs",
+    "man",
     "mcp",
     "ps",
     "read",

@@ -7,6 +7,7 @@ mod agentchattr; // the server that plays agentchattr, and a launch against it
 mod agents; // every built-in agent finds every server
 mod authorized; // credentials that live, on their way to a server
 mod bridge; // an agent that speaks stdio, and its session's servers
+mod completions; // what shells complete, the manual, the help
 mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod credentials; // credentials that live, from real commands and files
