@@ -5,17 +5,25 @@
 //! the verb goes first.
 
 mod sessions;
+mod team;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::sessions::{
     Attach, Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
 };
+pub use self::team::{Completions, Man, Shell, TmuxPane};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
+
+const ABOUT: &str = "Runs coding agent CLIs side by side";
+
+/// For the manual: the help says it in its first line.
+const SHORT: &str = "`wrapper <agent> …` is short for `wrapper run <agent> …`, and options may stand before \
+the agent's name as well. What follows `--` goes to the agent untouched.";
 
 const HELP: &str = "\
 Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
@@ -30,13 +38,14 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
+  wrapper completions bash|zsh|fish       has your shell complete all this
 
 A launch:
   --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
   -d, --detach, --headless in the background; in a service without a terminal
   --resume                 go on with the agent's last conversation here
   --restart WHEN           never, on-crash (the default) or always; --no-restart
-  --offline                without a hub
+  --offline, --tmux        without a hub; inside tmux
   --mcp NAME=URL, --mcp-file FILE         servers for this session alone
   --trust-project          take the servers of .mcp.json without asking
   --dry-run                show what would be set, written and run; do nothing
@@ -49,7 +58,7 @@ What follows `--` goes to the agent untouched.
 
 /// A parsed command line.
 #[derive(Debug, Parser)]
-#[command(name = "wrapper", version, override_help = HELP)]
+#[command(name = "wrapper", version, about = ABOUT, after_long_help = SHORT, override_help = HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
@@ -92,6 +101,8 @@ pub enum Verb {
     Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
+    /// Print what makes a shell complete our command lines
+    Completions(Completions),
     /// The MCP server that an agent's settings name by command
     #[command(hide = true)]
     Bridge(Bridge),
@@ -101,9 +112,16 @@ pub enum Verb {
     /// The guard of the servers that we run, or the way to one of them
     #[command(hide = true)]
     Hosted(Hosted),
+    /// What `--tmux` has tmux run: a launch as it was asked for outside
+    #[command(hide = true)]
+    TmuxPane(TmuxPane),
+    /// Write the manual's pages, for packagers
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("prints").args(["dry_run", "detach", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {
     /// A configured agent: claude, codex, gemini …
@@ -111,7 +129,7 @@ pub struct Run {
     #[command(flatten)]
     pub of_agent: AgentOptions,
     /// Run in the background: print the session's name once the agent runs
-    #[arg(short, long, group = "printed")]
+    #[arg(short, long)]
     pub detach: bool,
     /// Stay in the foreground without a terminal, for service managers and CI
     #[arg(long, conflicts_with = "detach")]
@@ -125,6 +143,12 @@ pub struct Run {
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
+    /// Run inside tmux, in a session named after the agent
+    #[arg(long, conflicts_with_all = ["detach", "headless"])]
+    pub tmux: bool,
+    /// Started by `--tmux`: the socket on which it is told how the launch goes
+    #[arg(long, hide = true, conflicts_with = "tmux", value_name = "SOCKET")]
+    pub pane: Option<std::path::PathBuf>,
     /// An MCP server for this session alone, by its URL; repeatable
     #[arg(long, value_name = "NAME=URL")]
     pub mcp: Vec<String>,
@@ -135,10 +159,11 @@ pub struct Run {
     #[arg(long)]
     pub trust_project: bool,
     /// Show what would be set, written and run; do nothing
-    #[arg(long, group = "printed")]
+    #[arg(long)]
     pub dry_run: bool,
-    /// Print it as JSON: what would be done, or the session in the background
-    #[arg(long, requires = "printed")]
+    /// Print it as JSON: what would be done, or, in the background and with
+    /// `--tmux`, who was launched
+    #[arg(long, requires = "prints")]
     pub json: bool,
     #[command(flatten)]
     pub options: Options,

@@ -66,4 +66,4 @@ pub mod types;
 #[cfg(not(unix))]
 compile_error!("wrapper runs on Linux and macOS: it needs a PTY, signals and Unix sockets");
 
-pub use cmd::run;
+pub use cmd::{complete, run};

@@ -1,10 +1,14 @@
-//! Parses the command line, runs the verb, returns its exit code.
+//! Answers a shell that completes, or parses the command line, runs the verb,
+//! and returns its exit code.
 
 use std::process::ExitCode;
 
 use wrapper::types::exit::Exit;
 
 fn main() -> ExitCode {
+    if let Some(exit) = wrapper::complete() {
+        return exit.code().into();
+    }
     match wrapper::cli::Cli::parse_from(std::env::args_os()) {
         Ok(cli) => wrapper::run(cli),
         Err(error) => {

@@ -109,7 +109,7 @@ fn every_verb_is_a_reserved_word() {
 
 #[test]
 fn help_fits_a_screen_and_leaves_nothing_out() {
-    assert!(HELP.lines().count() <= 39);
+    assert!(HELP.lines().count() < 40);
     assert!(HELP.lines().all(|line| line.chars().count() <= 80));
     for verb in Cli::command().get_subcommands() {
         if verb.is_hide_set() || verb.get_name() == "run" {

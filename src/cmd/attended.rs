@@ -113,6 +113,10 @@ impl Attended<'_> {
             session.clone(),
             Arc::clone(&gear.catalog),
         ));
+        if let Some(pane) = &self.launch.pane {
+            let (session, live) = (session.clone(), self.live.subscribe());
+            tasks.until_stop(Arc::clone(pane).follow(self.wiring.context.clone(), session, live));
+        }
         if let Some((registration, state)) = hub {
             self.attend_hub(
                 registration,

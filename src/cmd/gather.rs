@@ -188,8 +188,9 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
             return Ok(false);
         }
         (None, true) => {}
-        // Somebody may sit at the terminal that it has all the same.
-        (None, false) if args.headless => {}
+        // Nobody may be there to answer: in a pane whoever started it was asked,
+        // and without a terminal of its own somebody else may sit at this one.
+        (None, false) if args.headless || args.pane.is_some() => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

@@ -18,11 +18,12 @@ use super::front::{Front, Ready};
 use super::gather::Told;
 use super::gear::Gear;
 use super::lives::{self, Lives};
+use super::pane::Pane;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
-use super::{background, burial, dry_run, gather, plan, post, program};
+use super::{background, burial, dry_run, gather, plan, post, program, tmux};
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::{self, SessionDir};
@@ -44,6 +45,19 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
     if args.detach && !args.detached && !args.dry_run {
         return background::start(args.json);
     }
+    if args.tmux && !args.dry_run {
+        return tmux::run(&args);
+    }
+    let Some(socket) = &args.pane else {
+        return launch(args, None);
+    };
+    let pane = Arc::new(Pane::enter(socket, &paths::env()).map_err(failed)?);
+    let result = launch(args, Some(Arc::clone(&pane)));
+    pane.ended(&result);
+    result
+}
+
+fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
     let mut setting = Setting::load(&args.options, Exit::Failed)?;
     let front = Front::of(&args, &mut setting.env);
     let spec = setting
@@ -77,6 +91,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
         agent_args: args.args,
         resume: args.resume,
         offline: args.offline,
+        pane,
     };
     let result = catch_unwind(AssertUnwindSafe(|| block_on(Exit::Failed, launch.run())));
     result.unwrap_or_else(|_| {
@@ -98,6 +113,8 @@ pub(super) struct Launch {
     /// The last conversation goes on.
     pub(super) resume: bool,
     offline: bool,
+    /// The tmux session that shows it, if it is ours.
+    pub(super) pane: Option<Arc<Pane>>,
 }
 
 impl Launch {
@@ -208,14 +225,17 @@ impl Launch {
         held: &mut Option<SessionDir>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
-        let state = paths::state(&self.setting.env);
-        let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
-        let dir = &*held.insert(made);
-        let log = self.open_log(&state, &dir.id).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
             |identity| identity.name.to_string(),
         );
+        if let Some(pane) = &self.pane {
+            pane.rename(&name).await?;
+        }
+        let state = paths::state(&self.setting.env);
+        let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
+        let dir = &*held.insert(made);
+        let log = self.open_log(&state, &dir.id).map_err(failed)?;
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
         for text in &self.told.warnings {
             warn!(text, "told the user");

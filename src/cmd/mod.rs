@@ -5,6 +5,7 @@ mod attended;
 mod background;
 mod bridge;
 mod burial;
+mod completions;
 mod config;
 mod demo;
 mod demo_agent;
@@ -20,9 +21,11 @@ mod hosted;
 mod launch;
 mod lives;
 mod logs;
+mod man;
 mod manifest;
 mod mcp;
 mod notify;
+mod pane;
 mod plan;
 mod post;
 mod program;
@@ -39,10 +42,13 @@ mod signals;
 mod stop;
 mod table;
 mod tail;
+mod tmux;
 mod unconnected;
 mod who;
 
 use std::process::ExitCode;
+
+pub use completions::complete;
 
 use crate::cli::{Cli, Verb};
 use crate::report;
@@ -70,6 +76,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Completions(args) => Ok(completions::run(&args)),
+        Verb::Man(args) => man::run(&args),
+        Verb::TmuxPane(args) => pane::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {
         report::failure(&failure);

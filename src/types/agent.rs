@@ -9,7 +9,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 24] = [
+pub const VERBS: [&str; 26] = [
     "attach",
     "bridge",
     "completions",
@@ -22,6 +22,7 @@ pub const VERBS: [&str; 24] = [
     "help",
     "hosted",
     "logs",
+    "man",
     "mcp",
     "ps",
     "read",
@@ -32,6 +33,7 @@ pub const VERBS: [&str; 24] = [
     "send",
     "serve",
     "stop",
+    "tmux-pane",
     "up",
     "who",
 ];

@@ -9,6 +9,7 @@ mod attach; // other terminals on a session
 mod authorized; // credentials that live, on their way to a server
 mod background; // sessions without a terminal
 mod bridge; // an agent that speaks stdio, and its session's servers
+mod completions; // what shells complete, the manual, the help
 mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod credentials; // credentials that live, from real commands and files
@@ -45,3 +46,4 @@ mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream
 mod terminal; // the user's terminal, byte for byte
 mod tls; // servers over TLS, and whom they are trusted by
+mod tmux; // launches inside tmux

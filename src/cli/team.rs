@@ -1,0 +1,30 @@
+//! The verbs of teams and of shells.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    pub shell: Shell,
+}
+
+/// A shell that can be told how our command lines go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Where they are written
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct TmuxPane {
+    /// Where it hears what to launch
+    pub socket: PathBuf,
+}

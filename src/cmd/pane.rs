@@ -1,0 +1,283 @@
+//! The end of `--tmux` that runs inside tmux: becomes the launch that was asked
+//! for outside, says there how it goes, and names the tmux session.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, watch};
+use tracing::{info, warn};
+
+use super::tmux;
+use crate::cli::TmuxPane;
+use crate::paths::{self, Env};
+use crate::report::Failure;
+use crate::session::{Life, Session};
+use crate::types::context::SessionContext;
+use crate::types::exit::Exit;
+use crate::types::identity::SessionId;
+use crate::types::upstream::Live;
+
+/// What tmux says of the terminal that it gives: not the caller's to say.
+const OF_TMUX: [&str; 6] = [
+    "COLORTERM",
+    "TERM",
+    "TERM_PROGRAM",
+    "TERM_PROGRAM_VERSION",
+    "TMUX",
+    "TMUX_PANE",
+];
+
+/// What a launch inside tmux takes over from outside. It goes over a socket of
+/// this user's: an environment holds secrets, and a tmux server has its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Handover {
+    pub(super) cwd: PathBuf,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Env,
+}
+
+/// What is said outside, one line of JSON each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Told {
+    Runs(Running),
+    Failed {
+        error: String,
+        hint: Option<String>,
+        code: u8,
+    },
+    Ended {
+        code: u8,
+    },
+}
+
+/// A launch whose agent runs, as it is printed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Running {
+    pub(super) name: String,
+    pub(super) id: SessionId,
+    pub(super) pid: u32,
+    /// The name of the tmux session.
+    pub(super) tmux: String,
+}
+
+/// `wrapper tmux-pane`: becomes the launch.
+pub(super) fn run(args: &TmuxPane) -> Result<Exit, Failure> {
+    let become_it = || -> Result<()> {
+        let mut bytes = Vec::new();
+        UnixStream::connect(&args.socket)?.read_to_end(&mut bytes)?;
+        let asked = Handover::decode(&bytes).context("it says nothing that is one")?;
+        let own = paths::env();
+        let mut env = asked.env;
+        for name in OF_TMUX {
+            match own.get(OsStr::new(name)) {
+                Some(value) => env.insert(name.into(), value.clone()),
+                None => env.remove(OsStr::new(name)),
+            };
+        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(asked.args).current_dir(asked.cwd);
+        Err(command.env_clear().envs(env).exec().into())
+    };
+    let result = become_it().with_context(|| {
+        format!(
+            "cannot take over the launch that {} has",
+            args.socket.display()
+        )
+    });
+    result
+        .map(|()| Exit::Done)
+        .map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+impl Handover {
+    /// Directory, count of arguments, arguments, variables: each ends with a
+    /// NUL, which none of them can hold.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let count = self.args.len().to_string();
+        let head = [self.cwd.as_os_str(), OsStr::new(&count)];
+        let args = self.args.iter().map(OsString::as_os_str);
+        let mut bytes = Vec::new();
+        for word in head.into_iter().chain(args) {
+            bytes.extend_from_slice(word.as_bytes());
+            bytes.push(0);
+        }
+        for (name, value) in &self.env {
+            let parts = [name.as_bytes(), b"=", value.as_bytes(), b"\0"];
+            bytes.extend(parts.concat());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut words = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
+        let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let cwd = PathBuf::from(word(words.next()?));
+        let count: usize = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let args: Vec<OsString> = words.by_ref().take(count).map(word).collect();
+        let pair = |bytes: &[u8]| {
+            // A name may begin with the sign, and has to end with one.
+            let at = bytes.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+            Some((word(&bytes[..at]), word(&bytes[at + 1..])))
+        };
+        let env: Option<BTreeMap<_, _>> = words.map(pair).collect();
+        (args.len() == count).then_some(Self {
+            cwd,
+            args,
+            env: env?,
+        })
+    }
+}
+
+/// The tmux session that was made for this launch.
+///
+/// *Invariant*: it is only ever named by its id, which no other session of that
+/// server gets.
+#[derive(Debug)]
+pub(super) struct Pane {
+    outside: UnixStream,
+    /// `$7`.
+    id: String,
+    slug: Option<String>,
+    /// What it is called by now, if we have named it.
+    name: Mutex<String>,
+}
+
+impl Pane {
+    /// Reports from now on to who listens at `socket`.
+    pub(super) fn enter(socket: &Path, env: &Env) -> Result<Self> {
+        let outside = UnixStream::connect(socket)
+            .with_context(|| format!("cannot tell {} how the launch goes", socket.display()))?;
+        // SOCKET,PID,SESSION: tmux(1).
+        let number = paths::var(env, "TMUX")
+            .and_then(|tmux| tmux.to_str()?.rsplit(',').next())
+            .context("cannot tell the tmux session: `TMUX` is not set")?;
+        Ok(Self {
+            outside,
+            id: format!("${number}"),
+            slug: tmux::slug(env),
+            name: Mutex::default(),
+        })
+    }
+
+    /// Names the tmux session after the instance.
+    ///
+    /// # Errors
+    /// If there is a session of that name: it stays as it is.
+    pub(super) async fn rename(&self, instance: &str) -> Result<(), Failure> {
+        let wanted = tmux::session_name(self.slug.as_deref(), instance);
+        let mut name = self.name.lock().await;
+        if *name != wanted {
+            let renamed = tmux::ask(&["rename-session", "-t", &self.id, &wanted]).await;
+            renamed.map_err(|error| unnamed(&wanted, error))?;
+            info!(tmux = wanted, "named the tmux session");
+            *name = wanted;
+        }
+        Ok(())
+    }
+
+    /// Says outside when the agent runs; names the tmux session anew whenever
+    /// the instance is.
+    pub(super) async fn follow(
+        self: Arc<Self>,
+        context: SessionContext,
+        session: Session,
+        mut live: watch::Receiver<Live>,
+    ) {
+        let mut name = context.name;
+        let mut status = session.status();
+        let begun = status.wait_for(|now| now.life != Life::Starting).await;
+        if begun.is_ok_and(|now| now.life == Life::Running) {
+            let tmux = self.name.lock().await.clone();
+            self.tell(&Told::Runs(Running {
+                name: name.clone(),
+                id: context.id,
+                pid: std::process::id(),
+                tmux,
+            }));
+        }
+        loop {
+            if let Some(identity) = &live.borrow_and_update().identity {
+                name = identity.name.to_string();
+            }
+            if let Err(failure) = self.rename(&name).await {
+                warn!(error = format!("{:#}", failure.error), "not renamed");
+            }
+            if live.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Says outside how the launch ended.
+    pub(super) fn ended(&self, result: &Result<Exit, Failure>) {
+        self.tell(&match result {
+            Ok(exit) => Told::Ended { code: exit.code() },
+            Err(failure) => Told::Failed {
+                error: format!("{:#}", failure.error),
+                hint: failure.hint.clone(),
+                code: failure.exit.code(),
+            },
+        });
+    }
+
+    fn tell(&self, told: &Told) {
+        let line = serde_json::to_string(told).map(|line| line + "\n");
+        let said = line
+            .map_err(Into::into)
+            .and_then(|line| (&self.outside).write_all(line.as_bytes()));
+        if let Err(error) = said {
+            // Whoever asked has what they wanted, and has gone.
+            tracing::debug!(%error, "nobody is told how the launch goes");
+        }
+    }
+}
+
+fn unnamed(wanted: &str, error: anyhow::Error) -> Failure {
+    let tried = format!("cannot name the tmux session `{wanted}`");
+    if !format!("{error:#}").contains("duplicate session") {
+        return Failure::new(Exit::Failed, error.context(tried));
+    }
+    Failure::new(
+        Exit::Failed,
+        anyhow!("{tried}: there is one of that name"),
+    )
+    .hint(format!(
+        "`tmux attach -t ={wanted}` shows it, `tmux kill-session -t ={wanted}` ends it; or set another `AGENTCHATTR_REPO_SLUG`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handover_arrives_as_it_was() {
+        let odd = OsString::from_vec(vec![0xff, b'=']);
+        let env = [("A", "b=c"), ("=D", ""), ("E", "x\ny")];
+        let whole = Handover {
+            cwd: "/a b".into(),
+            args: vec!["claude".into(), OsString::new(), odd],
+            env: env.map(|(name, value)| (name.into(), value.into())).into(),
+        };
+        assert_eq!(Handover::decode(&whole.encode()).as_ref(), Some(&whole));
+        let bare = Handover {
+            args: Vec::new(),
+            env: Env::new(),
+            ..whole
+        };
+        assert_eq!(Handover::decode(&bare.encode()), Some(bare));
+        for bad in ["", "/", "/\0x\0", "/\x002\0a\0", "/\x000\0novalue\0"] {
+            assert_eq!(Handover::decode(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

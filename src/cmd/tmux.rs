@@ -1,0 +1,367 @@
+//! `--tmux`: has tmux run the launch, and shows it. The session inside owns the
+//! agent; tmux is but the terminal that it runs in.
+//!
+//! *Invariant*: tmux sessions are named to tmux by their ids alone: a name may
+//! be the beginning of another's.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::unistd::Uid;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::pane::{Handover, Running, Told};
+use super::setting::{self, Setting, block_on};
+use super::signals::Signals;
+use super::{gather, program};
+use crate::cli::Run;
+use crate::paths::{self, Env};
+use crate::report::{self, Failure};
+use crate::terminal::fd;
+use crate::types::exit::{AgentExit, Exit};
+use crate::types::identity::SessionId;
+use crate::types::size::TermSize;
+
+/// The oldest tmux whose exact targets and direct commands are as we need them.
+const OLDEST: (u32, u32) = (2, 6);
+
+/// How long what tmux runs may take to ask us.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a launch may take to end once its tmux session is gone.
+const END: Duration = Duration::from_secs(20);
+
+/// Launches inside tmux what `args` ask for.
+pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
+    let setting = Setting::load(&args.options, Exit::Failed)?;
+    let spec = setting
+        .config
+        .agent(&args.agent, &args.of_agent)
+        .map_err(|error| setting::failure(Exit::Failed, error))?;
+    program::find(&spec, &setting)?;
+    // What has to be asked is asked here, where the user is.
+    gather::gather(&setting, &spec, args)?;
+    block_on(Exit::Failed, async {
+        check_version().await?;
+        let mut signals = Signals::catch().map_err(failed)?;
+        let session = Session::start(&setting.env, &args.agent).await?;
+        let begun = tokio::select! {
+            biased;
+            kind = signals.next() => Err(kind),
+            begun = session.begin() => Ok(begun),
+        };
+        let (running, told) = match begun {
+            Ok(Ok(Begun::Runs(running, told))) => (running, told),
+            Ok(Ok(Begun::Ended(code))) => {
+                report::note("the agent ended at once");
+                return Ok(Exit::Agent(AgentExit::Code(code)));
+            }
+            Ok(Err(failure)) => {
+                session.kill().await;
+                return Err(failure);
+            }
+            Err(kind) => {
+                session.kill().await;
+                let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+                return Ok(Exit::Agent(AgentExit::Signal(number)));
+            }
+        };
+        if args.json {
+            report::json(&running);
+            return Ok(Exit::Done);
+        }
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            return session.show(&setting.env, told, signals).await;
+        }
+        report::note(format_args!(
+            "in tmux: `tmux attach -t ={}` shows it",
+            running.tmux
+        ));
+        report::line(&running.name);
+        Ok(Exit::Done)
+    })
+}
+
+/// The tmux session of one launch, and the socket on which they speak.
+struct Session {
+    /// `$7`.
+    id: String,
+    listener: UnixListener,
+    asked: Handover,
+    _dir: tempfile::TempDir,
+}
+
+/// How a launch began.
+enum Begun {
+    Runs(Running, Lines<BufReader<UnixStream>>),
+    Ended(u8),
+}
+
+impl Session {
+    /// Has tmux start us, under a name that nobody else has: the launch knows
+    /// its own only later.
+    async fn start(env: &Env, agent: &str) -> Result<Self, Failure> {
+        let prepared = || -> Result<_> {
+            let dir = tempfile::Builder::new().prefix("wrapper-tmux-").tempdir()?;
+            let socket = dir.path().join("socket");
+            let listener = UnixListener::bind(&socket)?;
+            let args = inner_args(std::env::args_os().skip(1), &socket);
+            let cwd = std::env::current_dir()?;
+            let env = env.clone();
+            let program = std::env::current_exe()?;
+            Ok((dir, socket, listener, Handover { cwd, args, env }, program))
+        };
+        let prepared = prepared().context("cannot prepare a launch inside tmux");
+        let (dir, socket, listener, asked, program) = prepared.map_err(failed)?;
+        let unique = format!("{agent}-{}", SessionId::random());
+        let name = session_name(slug(env).as_deref(), &unique);
+        let TermSize { rows, cols } = fd::size(io::stdout()).unwrap_or_default();
+        let (rows, cols) = (rows.to_string(), cols.to_string());
+        let mut command = tmux();
+        command
+            .args(["new-session", "-d", "-P", "-F", "#{session_id}"])
+            .args(["-s", &name, "-x", &cols, "-y", &rows, "-c", "/", "--"])
+            .arg(program)
+            .arg("tmux-pane")
+            .arg(socket);
+        let said = output(command).await.context("cannot start a tmux session");
+        Ok(Self {
+            id: said.map_err(failed)?,
+            listener,
+            asked,
+            _dir: dir,
+        })
+    }
+
+    /// Hands the launch over, and waits until its agent runs.
+    async fn begin(&self) -> Result<Begun, Failure> {
+        let mut pane = self.caller().await.map_err(failed)?;
+        let handed = async {
+            pane.write_all(&self.asked.encode()).await?;
+            pane.shutdown().await
+        };
+        let handed = handed.await.context("cannot hand the launch over");
+        handed.map_err(failed)?;
+        let mut told = BufReader::new(self.caller().await.map_err(failed)?).lines();
+        match next(&mut told).await.map_err(failed)? {
+            Told::Runs(running) => Ok(Begun::Runs(running, told)),
+            Told::Ended { code } => Ok(Begun::Ended(code)),
+            Told::Failed { error, hint, code } => Err(Failure {
+                exit: Exit::Agent(AgentExit::Code(code)),
+                error: anyhow!(error),
+                hint,
+            }),
+        }
+    }
+
+    /// The next process of ours that calls.
+    async fn caller(&self) -> Result<UnixStream> {
+        let called = async {
+            loop {
+                let (stream, _) = self.listener.accept().await?;
+                let ours = stream.peer_cred()?.uid() == Uid::effective().as_raw();
+                if ours {
+                    return Ok(stream);
+                }
+            }
+        };
+        timeout(PATIENCE, called)
+            .await
+            .context("cannot launch inside tmux: what it runs does not answer")?
+    }
+
+    /// Shows the session in the caller's terminal until it ends or the user
+    /// leaves it; the code is the launch's then, or 0.
+    async fn show(
+        &self,
+        env: &Env,
+        mut told: Lines<BufReader<UnixStream>>,
+        mut signals: Signals,
+    ) -> Result<Exit, Failure> {
+        if paths::var(env, "TMUX").is_some() {
+            // Where the user comes from is where the end brings them back to.
+            let back = ["set-option", "-t", &self.id, "detach-on-destroy", "off"];
+            ask(&back).await.map_err(failed)?;
+            let switched = ask(&["switch-client", "-t", &self.id]).await;
+            return switched.map(|_| Exit::Done).map_err(failed);
+        }
+        let mut client = tmux();
+        let client = client.args(["attach-session", "-t", &self.id]);
+        let client = client.spawn().context("cannot attach to tmux");
+        let mut client = client.map_err(failed)?;
+        tokio::select! {
+            kind = signals.next() => {
+                // tmux puts the terminal back when it is told to end.
+                let pid = client.id().and_then(|pid| i32::try_from(pid).ok());
+                if let Some(pid) = pid {
+                    let pid = nix::unistd::Pid::from_raw(pid);
+                    // It may have ended by itself.
+                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+                }
+                let _ended = client.wait().await;
+                let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+                return Ok(Exit::Agent(AgentExit::Signal(number)));
+            }
+            ended = client.wait() => {
+                ended.context("cannot wait for tmux").map_err(failed)?;
+            }
+        }
+        if ask(&["has-session", "-t", &self.id]).await.is_ok() {
+            return Ok(Exit::Done);
+        }
+        let last = timeout(END, next(&mut told)).await;
+        match last.context("the launch inside tmux does not end") {
+            Ok(Ok(Told::Ended { code } | Told::Failed { code, .. })) => {
+                Ok(Exit::Agent(AgentExit::Code(code)))
+            }
+            Ok(Ok(Told::Runs(_))) => Ok(Exit::Done),
+            Ok(Err(error)) | Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn kill(&self) {
+        if let Err(error) = ask(&["kill-session", "-t", &self.id]).await {
+            // It ends with the launch.
+            tracing::debug!(%error, "the tmux session is gone");
+        }
+    }
+}
+
+async fn next(told: &mut Lines<BufReader<UnixStream>>) -> Result<Told> {
+    let line = told.next_line().await?;
+    let line = line.context("the launch inside tmux has ended without a word")?;
+    serde_json::from_str(&line).context("cannot read what the launch inside tmux says")
+}
+
+/// The command line of the launch inside: the caller's, in which `--pane` has
+/// taken the place of `--tmux` and of what is done outside.
+fn inner_args(args: impl Iterator<Item = OsString>, socket: &Path) -> Vec<OsString> {
+    let mut inner = vec!["--pane".into(), socket.into()];
+    let mut is_ours = true;
+    inner.extend(args.filter(|arg| {
+        is_ours &= arg != "--";
+        !(is_ours && (arg == "--tmux" || arg == "--json"))
+    }));
+    inner
+}
+
+/// `agentchattr-[<slug>-]<name>`, as agentchattr calls its sessions.
+pub(super) fn session_name(slug: Option<&str>, name: &str) -> String {
+    match slug {
+        Some(slug) => format!("agentchattr-{slug}-{name}"),
+        None => format!("agentchattr-{name}"),
+    }
+}
+
+/// `AGENTCHATTR_REPO_SLUG`, such that tmux takes it as it is: letters, digits,
+/// `-` and `_`.
+pub(super) fn slug(env: &Env) -> Option<String> {
+    let slug = paths::var(env, "AGENTCHATTR_REPO_SLUG")?.to_string_lossy();
+    let safe = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: Vec<&str> = slug
+        .split(|c| !safe(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    Some(words.join("-")).filter(|slug| !slug.is_empty())
+}
+
+/// tmux's answer to a command.
+pub(super) async fn ask(args: &[&str]) -> Result<String> {
+    let mut command = tmux();
+    command.args(args);
+    output(command).await
+}
+
+fn tmux() -> Command {
+    Command::new("tmux")
+}
+
+async fn output(mut command: Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().await?;
+    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+    ensure!(output.status.success(), "{}", text(&output.stderr));
+    Ok(text(&output.stdout))
+}
+
+async fn check_version() -> Result<(), Failure> {
+    let hint = "install it, or leave `--tmux` out";
+    let said = ask(&["-V"]).await.map_err(|error| {
+        let error = match error.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                anyhow!("not found on PATH")
+            }
+            _ => error,
+        };
+        failed(error.context("cannot run tmux")).hint(hint)
+    })?;
+    if version(&said).is_some_and(|version| version < OLDEST) {
+        let (major, minor) = OLDEST;
+        let error = anyhow!("cannot run tmux: {said} is too old");
+        return Err(failed(error).hint(format!("{major}.{minor} or newer will do")));
+    }
+    Ok(())
+}
+
+/// The numbers in `tmux 3.3a`; None for what has none (OpenBSD's, master).
+pub(super) fn version(said: &str) -> Option<(u32, u32)> {
+    let digits = said.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let (major, rest) = digits.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_safely() {
+        for (slug, name) in [
+            ("", "agentchattr-claude-2"),
+            ("shop", "agentchattr-shop-claude-2"),
+            ("me/my.shop:v1", "agentchattr-me-my-shop-v1-claude-2"),
+            ("=../$(x) é", "agentchattr-x-claude-2"),
+            (" a_b- ", "agentchattr-a_b-claude-2"),
+            ("…", "agentchattr-claude-2"),
+        ] {
+            let env = Env::from([("AGENTCHATTR_REPO_SLUG".into(), slug.into())]);
+            let slug = super::slug(&env);
+            assert_eq!(session_name(slug.as_deref(), "claude-2"), name);
+        }
+    }
+
+    #[test]
+    fn versions_are_read() {
+        for (said, read) in [
+            ("tmux 3.3a", Some((3, 3))),
+            ("tmux 1.8", Some((1, 8))),
+            ("tmux next-3.6", Some((3, 6))),
+            ("tmux 3.10-rc2", Some((3, 10))),
+            ("tmux master", None),
+            ("", None),
+        ] {
+            assert_eq!(version(said), read, "{said}");
+        }
+    }
+
+    #[test]
+    fn the_launch_inside_is_the_one_outside() {
+        let args = "--tmux claude --json --label x -- --tmux -d".split(' ');
+        let inner = inner_args(args.map(Into::into), Path::new("/s"));
+        assert_eq!(
+            inner.join(std::ffi::OsStr::new(" ")),
+            "--pane /s claude --label x -- --tmux -d"
+        );
+    }
+}
