@@ -8,13 +8,13 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
+#[path = "launch/relay.rs"]
+mod relay; // the least that a relay can do
+
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use wrapper::terminal::Launch;
 use wrapper::terminal::fd::winsize;
 use wrapper::types::size::TermSize;
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode, Failure> {
         .filter(|arg| arg != "--bench")
         .collect();
     match args.first().map(String::as_str) {
-        Some("relay") => relay(&args[1..])?,
+        Some("relay") => relay::run(&args[1..], SIZE)?,
         Some("ours") => return ours(&args[1..]),
         Some("flood") => flood(&args[1], args[2].parse()?)?,
         Some("echo") => echo()?,
@@ -195,52 +195,6 @@ impl Outer {
     }
 }
 
-/// The least that a relay can do: poll, one read, one write.
-fn relay(command: &[String]) -> Result<(), Failure> {
-    raw()?;
-    let pair = nix::pty::openpty(&winsize(SIZE), None)?;
-    let stdio = || pair.slave.try_clone().map(Stdio::from);
-    let mut child = Command::new(&command[0])
-        .args(&command[1..])
-        .stdin(stdio()?)
-        .stdout(stdio()?)
-        .stderr(stdio()?)
-        .spawn()?;
-    drop(pair.slave);
-    let mut buf = vec![0; 64 * 1024];
-    let (user_in, user_out): (OwnedFd, OwnedFd) = (
-        std::io::stdin().as_fd().try_clone_to_owned()?,
-        std::io::stdout().as_fd().try_clone_to_owned()?,
-    );
-    loop {
-        let mut fds = [
-            PollFd::new(user_in.as_fd(), PollFlags::POLLIN),
-            PollFd::new(pair.master.as_fd(), PollFlags::POLLIN),
-        ];
-        poll(&mut fds, PollTimeout::NONE)?;
-        let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if ready[1] && !copy(&pair.master, &user_out, &mut buf)? {
-            break;
-        }
-        if ready[0] && !copy(&user_in, &pair.master, &mut buf)? {
-            break;
-        }
-    }
-    child.wait()?;
-    Ok(())
-}
-
-fn copy(from: &OwnedFd, to: &OwnedFd, buf: &mut [u8]) -> Result<bool, Failure> {
-    let Ok(n @ 1..) = nix::unistd::read(from, buf) else {
-        return Ok(false);
-    };
-    let mut rest = &buf[..n];
-    while !rest.is_empty() {
-        rest = &rest[nix::unistd::write(to, rest)?..];
-    }
-    Ok(true)
-}
-
 /// The session as a launch runs it.
 fn ours(command: &[String]) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -273,7 +227,7 @@ fn ours(command: &[String]) -> Result<ExitCode, Failure> {
 
 /// An agent that says much.
 fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
-    raw()?;
+    relay::raw()?;
     let mut text = Vec::new();
     for line in 0..1000 {
         match kind {
@@ -312,7 +266,7 @@ fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
 
 /// An agent that says every key again.
 fn echo() -> Result<(), Failure> {
-    raw()?;
+    relay::raw()?;
     let mut buf = [0; 4096];
     let mut out = std::io::stdout().lock();
     out.write_all(START)?;
@@ -325,10 +279,4 @@ fn echo() -> Result<(), Failure> {
         out.write_all(&buf[..n])?;
         out.flush()?;
     }
-}
-
-fn raw() -> nix::Result<()> {
-    let mut settings = tcgetattr(std::io::stdin())?;
-    cfmakeraw(&mut settings);
-    tcsetattr(std::io::stdin(), SetArg::TCSANOW, &settings)
 }

@@ -10,9 +10,10 @@
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(clippy::cast_precision_loss, reason = "figures for a table")]
 
+mod agent;
 mod idle;
 mod queue;
-mod roles;
+mod relay;
 mod stage;
 
 use std::os::unix::net::UnixDatagram;
@@ -55,8 +56,8 @@ fn main() -> Result<(), Failure> {
         .filter(|arg| arg != "--bench")
         .collect();
     match args.first().map(String::as_str) {
-        Some("agent") => Ok(roles::agent()?),
-        Some("relay") => roles::relay(&args[1..]),
+        Some("agent") => Ok(agent::run()?),
+        Some("relay") => relay::run(&args[1..], SIZE),
         _ => {
             let number = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
             let (rounds, seconds) = (number(0, 40)?, number(1, 20)?);

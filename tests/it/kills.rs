@@ -22,8 +22,8 @@ const ENTRIES: usize = 10_000;
 const WRITERS: usize = 2;
 const KILLS: usize = 10;
 
-/// What each writer may append until it has to wait.
-const SHARE: usize = ENTRIES / WRITERS / KILLS;
+/// What each writer may append until it has to wait: twice in each life.
+const SHARE: usize = ENTRIES / WRITERS / KILLS / 2;
 
 /// Writers that append as the server does, in a tight loop, a share at a time.
 struct Writers {
@@ -135,10 +135,19 @@ async fn ten_thousand_mentions_outlive_ten_kills() {
     for n in 0..KILLS {
         writers.share();
         let mut terminal = world.launch(&["fake"]);
-        // Killed at all kinds of moments: before, within and after a delivery.
-        let moment = ["start", "paste", "prompt"][n % 3];
-        let met = |_: &mut Outer| world.report().iter().any(|one| one.get(moment).is_some());
-        terminal.until(moment, met).await;
+        // Killed at all kinds of moments: before a delivery, within, after.
+        let (moment, times) = [("start", 1), ("paste", 1), ("prompt", 2)][n % 3];
+        for time in 1..=times {
+            let met = |_: &mut Outer| {
+                let report = world.report();
+                let met = report.iter().filter(|one| one.get(moment).is_some());
+                met.count() >= time
+            };
+            terminal.until(moment, met).await;
+            if time == 1 {
+                writers.share();
+            }
+        }
         strike(&world, terminal).await;
         let report = world.path(&format!("report-{n}"));
         fs::rename(world.path("report"), &report).expect("kept");

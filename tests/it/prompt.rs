@@ -4,6 +4,7 @@ use serde_json::Value;
 use wrapper::types::exit::AgentExit;
 
 use super::support::eventually;
+use super::support::sender::stands;
 use super::support::world::World;
 
 const SEND: &str = "chat_send={\"channel\":\"general\",\"message\":\"here I am\"}";
@@ -108,6 +109,7 @@ async fn a_users_unfinished_line_is_left_alone() {
     terminal.keys(b"half a thou").await;
     terminal.shows("half a thou").await;
     world.json(&["say", "--json", "@fake hello"]);
+    stands(&world, "p1", ("queued", "draft"));
     terminal.keys(b"ght").await;
     terminal.shows("half a thought").await;
     terminal.keys(b"\r").await;
