@@ -26,7 +26,9 @@ async fn a_viewer_stays_over_restarts_and_is_told() {
     stage.does(r"printf '\033[?1049h\033[?1000habove'").await;
     viewer.shows("above").await;
     stage.does("kill -9 $$").await;
-    viewer.shows("the agent was ended by signal 9: again in").await;
+    viewer
+        .shows("the agent was ended by signal 9: again in")
+        .await;
     assert!(has(&viewer.bytes, LEAVE) && has(&viewer.bytes, UNDO));
     // Any key starts it now, of any terminal.
     let seen = viewer.bytes.len();
