@@ -2,8 +2,8 @@
 //! the agent has.
 //!
 //! *Invariant*: nobody here slows the agent, and what waits for one viewer is
-//! at most [`ROOM`] bytes. One that does not keep up loses what waits, and asks
-//! for a keyframe when it can go on.
+//! at most what it has asked for. One that does not keep up loses what waits,
+//! and asks for a keyframe when it can go on.
 
 mod viewer;
 
@@ -19,9 +19,6 @@ use crate::types::size::TermSize;
 use viewer::Queue;
 pub(super) use viewer::ViewerId;
 pub use viewer::{Next, Piece, Show, Viewer};
-
-/// How much output may wait for one viewer, in bytes.
-const ROOM: usize = 512 * 1024;
 
 /// Everybody who looks on, over all lives of the agent.
 #[derive(Debug)]
@@ -97,7 +94,7 @@ impl Audience {
         self.seats.iter().any(|seat| seat.queue.is_some())
     }
 
-    /// Shows what the agent wrote. True if somebody has lost it.
+    /// Shows what the agent wrote.
     pub(super) fn output(&mut self, chunk: &[u8]) {
         if !self.follows() {
             return;
@@ -176,13 +173,13 @@ impl Audience {
     pub(super) fn hear(&mut self, id: ViewerId, interest: Interest, tty: &impl Tty) {
         let at = self.seats.iter().position(|seat| seat.id == id);
         match (interest, at) {
-            (Interest::Watch { size, show }, at) => {
-                let (queue, begun) = Queue::open();
+            (Interest::Watch { size, room, show }, at) => {
+                let (queue, begun) = Queue::open(room);
                 // Who asked may have gone away; it says so then.
                 let _ = show.send(begun);
                 let at = at.unwrap_or_else(|| self.seat(id));
                 self.seats[at].queue = Some(queue);
-                self.seats[at].size = size;
+                self.seats[at].size = size.or(self.seats[at].size);
                 self.seats[at].is_due = true;
                 if self.holder.is_none() && !tty.is_terminal() {
                     self.hand_to(at);

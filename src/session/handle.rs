@@ -71,6 +71,8 @@ pub(super) enum Command {
 pub(super) enum Interest {
     Watch {
         size: Option<TermSize>,
+        /// How much may wait for it, in bytes.
+        room: usize,
         show: oneshot::Sender<Show>,
     },
     Resize(TermSize),

@@ -10,7 +10,7 @@ use wrapper::types::size::TermSize;
 
 use super::support::eventually;
 use super::support::judge::Judged;
-use super::support::world::World;
+use super::support::world::{FAKE, World};
 
 /// An agent that does what is typed, a line of shell each.
 const SHELL: &str = "[agents.sh]\ncommand = \"/bin/sh\"\nargs = [\"-c\", '''\
@@ -180,4 +180,49 @@ async fn keys_pass_as_they_are_but_for_those_that_leave() {
     assert!(text.ends_with(last), "{text:?}");
     assert_ne!(viewer.termios(), before, "cooked again");
     assert_eq!(reported(&world, "input").len(), 5);
+}
+
+#[tokio::test]
+async fn a_terminal_of_another_size_shows_what_it_has_room_for() {
+    let mut stage = Stage::open().await;
+    let mut small = stage.world.launch(&["attach", "sh"]);
+    small.resize(TermSize::new(10, 40));
+    let mut large = stage.world.launch(&["attach", "sh"]);
+    large.resize(TermSize::new(50, 150));
+    stage
+        .does(r"printf '\033[2J\033[1;1Htop\033[18;60Hfar\033[20;1H'; seq -s ' ' 1 40; printf '\033[21;5Hcursor'")
+        .await;
+    stage.own.outer.shows("cursor").await;
+    small.shows("    cursor").await;
+    let rows = small.picture().rows;
+    let shown = rows.join("\n");
+    assert!(
+        shown.contains("\n1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1\n"),
+        "{rows:?}"
+    );
+    assert!(!shown.contains("top") && !shown.contains("far"), "{rows:?}");
+    large.shows("    cursor").await;
+    let (mut rows, own) = (large.picture().rows, stage.own.outer.picture());
+    rows.truncate(own.rows.len());
+    assert_eq!(rows, own.rows);
+    assert_eq!(large.picture().cursor, own.cursor);
+    // Typing makes it the agent's size.
+    small.keys(b"stty size\r").await;
+    small.shows("10 40").await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_screen_is_not_known_draws_it_again() {
+    let mut stage = Stage::open().await;
+    // Too much to be followed by whom nobody asks, and nothing of it scrolls.
+    let flood = r#"yes "$(printf '\033[5;5Hfive')" | tr -d '\n' | head -c 5000000"#;
+    stage.does(&format!("{flood}; exec {FAKE}")).await;
+    stage.own.outer.shows("fake agent").await;
+    let mut viewer = stage.world.launch(&["attach", "sh"]);
+    viewer.shows("fake agent").await;
+    sizes(&stage.world, &[[23, 80], [24, 80]]);
+    // As large as it was, and no more than once.
+    viewer.keys(b"x").await;
+    viewer.shows("> x").await;
+    sizes(&stage.world, &[[23, 80], [24, 80]]);
 }

@@ -14,13 +14,20 @@ use crate::control::attach::dial::{Attached, Says, Shows};
 use crate::control::attach::frame::{Event, Said, Shown};
 use crate::terminal::screen::Screen;
 use crate::terminal::{DevTty, Tty};
-use crate::types::size::TermSize;
 
 /// How long a terminal may take for the rest of a sequence.
 const SPLIT: Duration = Duration::from_millis(50);
 
+/// How often a part of a screen is drawn that has another size than ours.
+const FRAME: Duration = Duration::from_millis(40);
+
 /// How long whoever is stalled may hold us up.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// What stands between is drawn at once, by terminals that can. (The
+/// specification of synchronized output, by Christian Parpart.)
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
 
 /// Our terminal and what it shows.
 pub(super) struct Look {
@@ -32,6 +39,11 @@ pub(super) struct Look {
     split: Option<Instant>,
     /// The agent's screen.
     screen: Screen,
+    /// It has another size than our terminal, which shows a part of it, and
+    /// whether that is of the alternate screen.
+    part: Option<bool>,
+    /// When a part that is out of date is drawn again.
+    due: Option<Instant>,
     /// What stands on our terminal is not the session's: it is to be kept.
     is_fresh: bool,
     /// What our terminal has yet to take.
@@ -42,6 +54,8 @@ impl Look {
     pub(super) fn new(tty: DevTty, attached: Attached) -> Self {
         Self {
             screen: Screen::new(tty.size()),
+            part: None,
+            due: None,
             tty,
             shows: attached.shows,
             says: attached.says,
@@ -80,6 +94,11 @@ impl Look {
                     }
                     Err(_) => Some(Outcome::HungUp),
                 },
+                () = until(self.due), if self.waiting.is_empty() => {
+                    let undo = self.undo();
+                    self.draw_part(&undo);
+                    None
+                }
                 shown = self.shows.next(), if self.waiting.is_empty() => self.take(shown),
             };
             if let Some(outcome) = ended {
@@ -122,16 +141,32 @@ impl Look {
     fn take(&mut self, shown: io::Result<Option<Shown>>) -> Option<Outcome> {
         match shown {
             Ok(Some(Shown::Hello(_))) => {}
-            Ok(Some(Shown::Keyframe(size, bytes))) => self.redraw(size, &bytes),
+            Ok(Some(Shown::Keyframe(size, bytes))) => {
+                let undo = self.undo();
+                self.screen = Screen::new(size);
+                self.screen.feed(&bytes);
+                self.part = None;
+                if size == self.tty.size() {
+                    self.draw(&undo, &bytes);
+                } else {
+                    self.draw_part(&undo);
+                }
+            }
             Ok(Some(Shown::Output(output))) => {
                 self.screen.feed(&output);
-                self.waiting.extend_from_slice(&output);
+                if self.part.is_none() {
+                    self.waiting.extend_from_slice(&output);
+                } else {
+                    self.due.get_or_insert_with(|| Instant::now() + FRAME);
+                }
             }
             Ok(Some(Shown::Event(Event { text, .. }))) => {
-                self.undo();
+                let undo = self.undo();
+                self.waiting.extend_from_slice(&undo);
                 let line = format!("\r\nwrapper: {text}\r\n");
                 self.waiting.extend_from_slice(line.as_bytes());
-                self.is_fresh = true;
+                self.screen = Screen::new(self.screen.size());
+                (self.part, self.due, self.is_fresh) = (None, None, true);
             }
             Ok(Some(Shown::End(end))) => return Some(Outcome::Ended(end)),
             Ok(None) => return Some(Outcome::Gone("its process has ended".to_owned())),
@@ -140,28 +175,45 @@ impl Look {
         None
     }
 
-    /// Draws the whole screen.
-    fn redraw(&mut self, size: TermSize, keyframe: &[u8]) {
-        self.undo();
-        if std::mem::take(&mut self.is_fresh) {
-            // What stands there goes where it can be scrolled back to.
-            let rows = usize::from(self.tty.size().rows);
-            self.waiting.extend_from_slice(&b"\r\n".repeat(rows));
-        }
-        self.screen = Screen::new(size);
-        self.screen.feed(keyframe);
-        self.waiting.extend_from_slice(keyframe);
+    /// Draws what our terminal has room for, with the cursor in it.
+    fn draw_part(&mut self, undo: &[u8]) {
+        let mut part = Screen::new(self.screen.size());
+        part.feed(&self.screen.keyframe());
+        part.resize(self.tty.size());
+        self.draw(undo, &part.keyframe());
+        self.part = Some(part.picture().alternate);
+        self.due = None;
     }
 
-    /// Takes back what the agent did to our terminal.
-    fn undo(&mut self) {
-        self.tty.note_alternate(self.screen.picture().alternate);
-        self.waiting.extend_from_slice(&self.tty.undo());
+    /// Draws a whole screen in the place of what `undo` takes back.
+    fn draw(&mut self, undo: &[u8], keyframe: &[u8]) {
+        self.waiting.extend_from_slice(BEGIN);
+        let (before, after) = match memchr::memmem::find(undo, END) {
+            Some(at) => (&undo[..at], &undo[at + END.len()..]),
+            None => (undo, &[][..]),
+        };
+        self.waiting.extend_from_slice(before);
+        self.waiting.extend_from_slice(after);
+        if std::mem::take(&mut self.is_fresh) {
+            // What stands there goes where it can be scrolled back to.
+            let rows = b"\r\n".repeat(self.tty.size().rows.into());
+            self.waiting.extend_from_slice(&rows);
+        }
+        self.waiting.extend_from_slice(keyframe);
+        self.waiting.extend_from_slice(END);
+    }
+
+    /// What takes back what the agent did to our terminal.
+    fn undo(&mut self) -> Vec<u8> {
+        let alternate = self.part.unwrap_or_else(|| self.screen.picture().alternate);
+        self.tty.note_alternate(alternate);
+        self.tty.undo()
     }
 
     /// Leaves the agent's last picture, with a new line below it.
     async fn leave(&mut self, has_ended: bool) {
-        self.undo();
+        let undo = self.undo();
+        self.waiting.extend_from_slice(&undo);
         self.tty.note_alternate(false);
         if !has_ended {
             let bottom = format!("\x1b[{};1H", self.tty.size().rows);

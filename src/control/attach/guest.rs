@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::frame::{End, Event, Hello, Kind, Said, Shown};
@@ -26,6 +26,16 @@ const BATCH: usize = 64 * 1024;
 /// How much a guest is shown in which time.
 const MOST: usize = 256 * 1024;
 const SLICE: Duration = Duration::from_millis(50);
+
+/// How much may wait for a guest: at first, and while it loses output.
+const ROOM: usize = 512 * 1024;
+const SCANT: usize = 64 * 1024;
+
+/// A guest that has kept up for so long is no longer one that loses output.
+const CALM: Duration = Duration::from_secs(1);
+
+/// The most rests between two losses, each a [`SLICE`].
+const RESTS: u32 = 4;
 
 /// A caller that is about to be attached.
 #[derive(Debug)]
@@ -95,12 +105,17 @@ impl Screen<'_> {
         mut size: Option<TermSize>,
     ) -> io::Result<()> {
         Shown::Hello(hello).put(&mut self.out);
-        while let Some(show) = self.viewer.watch(size.take()).await {
+        let (mut room, mut rests) = (ROOM, 0);
+        while let Some(show) = self.viewer.watch(size.take(), room).await {
             let began = Instant::now();
             if !self.follow(show).await? {
                 break;
             }
-            sleep_until(began + SLICE).await;
+            (room, rests) = match began.elapsed() {
+                calm if calm >= CALM => (ROOM, 1),
+                _ => (SCANT, RESTS.min(rests + 1)),
+            };
+            sleep(SLICE * rests).await;
         }
         let exit = session.status().borrow().exit;
         Shown::End(End::from(exit)).put(&mut self.out);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{News, ROOM};
+use super::News;
 use crate::session::handle::{Command, Interest};
 use crate::terminal::Keyframe;
 use crate::types::size::TermSize;
@@ -78,9 +78,9 @@ impl Show {
 }
 
 impl Queue {
-    pub(super) fn open() -> (Self, Show) {
+    pub(super) fn open(room: usize) -> (Self, Show) {
         let (pieces, queued) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(ROOM));
+        let room = Arc::new(Semaphore::new(room));
         let show = Show {
             pieces: queued,
             room: Arc::clone(&room),
@@ -119,11 +119,12 @@ impl Viewer {
     }
 
     /// Begins a show, in the place of the one before: a keyframe first. `size`
-    /// is that of the viewer's terminal, if its size is ever to count. None:
-    /// the session has ended.
-    pub async fn watch(&self, size: Option<TermSize>) -> Option<Show> {
+    /// is that of the viewer's terminal, if its size is ever to count; it need
+    /// not be told again. At most `room` bytes of output wait for the viewer.
+    /// None: the session has ended.
+    pub async fn watch(&self, size: Option<TermSize>, room: usize) -> Option<Show> {
         let (show, begun) = oneshot::channel();
-        self.tell(Interest::Watch { size, show }).await;
+        self.tell(Interest::Watch { size, room, show }).await;
         begun.await.ok()
     }
 
