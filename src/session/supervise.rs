@@ -94,7 +94,9 @@ pub async fn supervise(
         };
         status.send_modify(|status| status.exit = Some(exit));
         let lived = began.elapsed();
-        if let Some(start) = at_once(end, life.resumes && !exit.is_clean(), lived) {
+        // Who finds nothing says so; who is killed has found it.
+        let in_vain = life.resumes && matches!(exit, AgentExit::Code(1..));
+        if let Some(start) = at_once(end, in_vain, lived) {
             tracing::info!(%exit, ?start, "the agent is started again");
             restarts += 1;
             tell(Life::Starting, None, restarts);

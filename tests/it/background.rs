@@ -102,7 +102,7 @@ async fn what_cannot_be_detached_says_why_with_the_launchs_own_code() {
         (FAKE.as_ref(), "comand = 1\n", 125, "config.toml"),
         (
             FAKE.as_ref(),
-            "mcp_inject = \"settings_file\"\nmcp_settings_path = \"broken.json\"\n",
+            "mcp_inject = \"settings_file\"\nmcp_settings_path = \"broken.json\"\n[mcp_servers.x]\ncommand = \"true\"\n",
             125,
             "the file was left as it was",
         ),

@@ -27,6 +27,7 @@ mod identity; // one name for life, on agentchattr's server
 mod inbox; // mentions on their way to become prompts, on agentchattr's server
 mod inject; // what agents are told, and what is put back
 mod kills; // ten thousand mentions, and ten kills of the wrapper
+mod killed; // sessions and agents that are killed, whatever they are at
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
@@ -38,6 +39,7 @@ mod proxy; // a tool call through the proxy
 mod queue; // mentions in files that others append to
 mod remote; // servers that are not the hub: TLS, SSE, credentials, context
 mod repair; // what breaks between the proxy and an upstream
+mod resume; // agents that go on with what they were at
 mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
 mod send; // prompts that are sent to a session, and their receipts
