@@ -13,7 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
-pub use self::team::{Completions, Man, Shell, TmuxPane};
+pub use self::team::{Completions, Doctor, Man, Shell, TmuxPane};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -34,6 +34,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
+  wrapper doctor [AGENT]                  what is wrong here, and the cure
   wrapper completions bash|zsh|fish       has your shell complete all this
 
 A launch:
@@ -89,6 +90,8 @@ pub enum Verb {
     Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
+    /// Test what a launch would need, and say what is wrong and the cure
+    Doctor(Doctor),
     /// Print what makes a shell complete our command lines
     Completions(Completions),
     /// The MCP server that an agent's settings name by command
@@ -108,7 +111,7 @@ pub enum Verb {
     Man(Man),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(group = ArgGroup::new("prints").args(["dry_run", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {

@@ -12,6 +12,7 @@ mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod credentials; // credentials that live, from real commands and files
 mod detour; // servers behind a proxy of the environment
+mod doctor; // what is found wrong, and that nothing is left behind
 mod explain; // why a state is what it is: a session's, and a screen's that was written down
 mod family; // sessions of one base, on agentchattr's server
 mod guests; // servers that are new to a running agent
