@@ -15,7 +15,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use self::sessions::{
     Attach, Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
 };
-pub use self::team::{Completions, Man, Shell, TmuxPane};
+pub use self::team::{Completions, Doctor, Man, Shell, TmuxPane};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -38,6 +38,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
+  wrapper doctor [AGENT]                  what is wrong here, and the cure
   wrapper completions bash|zsh|fish       has your shell complete all this
 
 A launch:
@@ -101,6 +102,8 @@ pub enum Verb {
     Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
+    /// Test what a launch would need, and say what is wrong and the cure
+    Doctor(Doctor),
     /// Print what makes a shell complete our command lines
     Completions(Completions),
     /// The MCP server that an agent's settings name by command
@@ -120,7 +123,7 @@ pub enum Verb {
     Man(Man),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(group = ArgGroup::new("prints").args(["dry_run", "detach", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {

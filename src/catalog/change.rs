@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::shown::{Outcome, Verdict};
 use super::way::{Agent, Way, way};
 use super::{Catalog, Unknown};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Seen};
 use crate::servers::spelling::{self, Around, Author};
 use crate::types::credential::{Auth, TokenSource};
 use crate::types::evidence::Step;
@@ -121,6 +121,19 @@ impl Catalog {
         Ok(verdict(name, Outcome::Applied, None))
     }
 
+    /// Tries out a server as it is, beside whoever uses it: what it shows of
+    /// itself.
+    ///
+    /// # Errors
+    /// Why it does not answer, or that there is none; one line.
+    pub async fn probe(&self, name: &ServerName) -> Result<Seen, String> {
+        let entry = self.entries().get(name).cloned();
+        let server = entry.and_then(|entry| entry.current);
+        let server = server.ok_or_else(|| Unknown(name.clone()).to_string())?;
+        let proxy = self.changeable(name).map_err(|error| error.to_string())?;
+        self.try_out(proxy, &server).await
+    }
+
     /// Puts `server` in the place of what has its name.
     async fn put(&self, proxy: &Proxy, server: Server) -> Verdict {
         let name = server.name.clone();
@@ -181,7 +194,7 @@ impl Catalog {
     }
 
     /// Asks a server for its tools before anything depends on it.
-    async fn try_out(&self, proxy: &Proxy, server: &Server) -> Result<(), String> {
+    async fn try_out(&self, proxy: &Proxy, server: &Server) -> Result<Seen, String> {
         let Kind::Command(command) = &server.kind else {
             return self.look(proxy, server, REMOTE_TRIAL).await;
         };
@@ -202,10 +215,14 @@ impl Catalog {
         seen.map_err(|why| why.replace(trial.as_str(), server.name.as_str()))
     }
 
-    async fn look(&self, proxy: &Proxy, server: &Server, patience: Duration) -> Result<(), String> {
+    async fn look(
+        &self,
+        proxy: &Proxy,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<Seen, String> {
         let upstream = Arc::new(server.upstream().ok_or("there is no way to it")?);
-        let seen = proxy.try_out(&server.name, &upstream, patience).await;
-        seen.map(drop)
+        proxy.try_out(&server.name, &upstream, patience).await
     }
 
     /// Has the proxy forward to `upstream` under that name from now on.

@@ -4,6 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::types::options::Options;
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// A configured agent [default: all that are installed]
+    pub agent: Option<String>,
+    /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
 #[derive(Debug, Args)]
 pub struct Completions {
     pub shell: Shell,

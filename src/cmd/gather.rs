@@ -37,8 +37,15 @@ pub(super) struct Told {
 }
 
 /// Finds the servers, fetches what is missing, and asks what has to be asked;
-/// for `--dry-run` it does neither.
+/// for `--dry-run` it does neither. The user is warned.
 pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<Told, Failure> {
+    let told = find(setting, spec, args)?;
+    told.warnings.iter().for_each(report::warning);
+    Ok(told)
+}
+
+/// As [`gather`], and keeps the warnings to itself.
+pub(super) fn find(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<Told, Failure> {
     let mut told = Told {
         displaced: displaced(setting, spec),
         settings: own_settings(setting, spec).map_err(failed)?,
@@ -83,7 +90,6 @@ pub(super) fn gather(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<
     });
     let unstartable: Vec<String> = unstartable.collect();
     told.warnings.extend(unstartable);
-    told.warnings.iter().for_each(report::warning);
     Ok(told)
 }
 

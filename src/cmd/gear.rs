@@ -8,15 +8,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::hosted;
-use super::launch::Launch;
 use super::plan::Wiring;
 use super::program::environment;
+use super::setting::Setting;
 use crate::catalog::{Catalog, Parts};
 use crate::credential::Keepers;
 use crate::hosting::Hosting;
 use crate::inject;
 use crate::proxy::{self, Ledger, Proxy};
-use crate::types::agent::{Inject, Route, Transport};
+use crate::types::agent::{AgentSpec, Inject, Route, Transport};
 use crate::types::identity::Token;
 use crate::types::server::Origin;
 use crate::types::upstream::Live;
@@ -41,13 +41,13 @@ impl Gear {
     /// Opens the proxy's port, and tells `wiring` of it; `stale` is woken when
     /// the hub has forgotten us.
     pub(super) fn new(
-        launch: &Launch,
+        spec: &AgentSpec,
+        setting: &Setting,
         wiring: &mut Wiring,
         live: &watch::Sender<Live>,
         stale: Arc<Notify>,
     ) -> anyhow::Result<Self> {
-        let spec = &launch.spec;
-        let env = environment(spec, &launch.setting.env);
+        let env = environment(spec, &setting.env);
         let variables = wiring.context.variables(&spec.session_env_prefix);
         let keepers = Arc::new(Keepers::new(env.clone(), variables.clone()));
         let program = hosted::program().context("cannot tell where our program is")?;
@@ -88,7 +88,7 @@ impl Gear {
             .iter()
             .any(|server| server.origin == Origin::Hub);
         let parts = Parts {
-            own: launch.setting.config.mcp.server_name.clone(),
+            own: setting.config.mcp.server_name.clone(),
             // Where the whole entry is trusted, other tools must not stand on it.
             has_door: has_hub
                 && !inject::trusts_entry(spec)

@@ -253,7 +253,14 @@ impl Launch {
         let context = plan::context(&self.spec, dir.id.clone(), &name, &dir.path);
         let mut wiring = self.wiring(registration, context, &dir.path)?;
         let stale = Arc::new(Notify::new());
-        let gear = Gear::new(self, &mut wiring, live, Arc::clone(&stale)).map_err(failed)?;
+        let gear = Gear::new(
+            &self.spec,
+            &self.setting,
+            &mut wiring,
+            live,
+            Arc::clone(&stale),
+        );
+        let gear = gear.map_err(failed)?;
         wiring.servers = gear.catalog.adopt();
         let plan = wiring.plan(&self.spec)?;
         let applied = plan.apply(&dir.path).map_err(failed)?;

@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod demo;
 mod demo_agent;
+mod doctor;
 mod dry_run;
 mod entry;
 mod explain;
@@ -76,6 +77,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions(args) => Ok(completions::run(&args)),
         Verb::Man(args) => man::run(&args),
         Verb::TmuxPane(args) => pane::run(&args),

@@ -30,7 +30,7 @@ use crate::types::identity::SessionId;
 use crate::types::size::TermSize;
 
 /// The oldest tmux whose exact targets and direct commands are as we need them.
-const OLDEST: (u32, u32) = (2, 6);
+pub(super) const OLDEST: (u32, u32) = (2, 6);
 
 /// How long what tmux runs may take to ask us.
 const PATIENCE: Duration = Duration::from_secs(10);
