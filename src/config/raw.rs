@@ -230,12 +230,15 @@ impl TryFrom<f64> for Seconds {
 #[serde(try_from = "String")]
 pub(super) struct Span(pub(super) std::time::Duration);
 
+/// A longer one is as good as for ever, and could not be added to a time.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);
+
 impl TryFrom<String> for Span {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         humantime::parse_duration(&text)
-            .map(Self)
+            .map(|wait| Self(wait.min(LONGEST)))
             .map_err(|error| format!("no duration like `30s` or `5m`: {error}"))
     }
 }

@@ -89,15 +89,16 @@ impl Carrier {
                 Carried::Again => continue,
                 Carried::Over => return Ok(()),
             };
-            let done = waiting.drain(..covers).next_back();
             // Before anything else: until it is noted, it comes twice if we die.
-            if let Some((_, mark)) = done {
-                source.done(mark).await?;
-            }
+            let noted = match waiting.drain(..covers).next_back() {
+                Some((_, mark)) => source.done(mark).await,
+                None => Ok(()),
+            };
             if let Some((fate, reason)) = unsure {
                 self.notices.tell(fate, covers, &reason).await;
             }
             self.notices.forget();
+            noted?;
             self.sync().await;
         }
     }

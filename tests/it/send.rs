@@ -203,6 +203,10 @@ async fn an_agent_that_does_nothing_with_enter_leaves_it_unknown() {
 async fn an_idle_agent_is_waited_for() {
     let world = World::new();
     let mut terminal = open(&world, &["--busy"], "\n>").await;
+    let sent = send(&world, &["--wait", "idle", "--no-wait", "some day"]);
+    receipt(&mut terminal, sent).await;
+    stands(&world, "p1", ("queued", "busy"));
+    // That one holds up nobody else.
     submitted(&world, &mut terminal, "hello").await;
     let sent = send(&world, &["--wait", "idle", "--timeout", "1s", "hello"]);
     let (receipt, done) = receipt(&mut terminal, sent).await;
