@@ -10,6 +10,8 @@ use super::setting::block_on;
 use super::signals::Signals;
 use crate::cli::Attach;
 use crate::control::attach::frame::End;
+use crate::control::protocol::Session;
+use crate::paths;
 use crate::report::{self, Failure};
 use crate::terminal::{DevTty, Tty, foreground};
 use crate::types::exit::{AgentExit, Exit};
@@ -38,6 +40,11 @@ pub(super) fn run(args: &Attach) -> Result<Exit, Failure> {
     }
     let (name, outcome) = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
+        if is_within(&found.session) {
+            let name = found.session.name;
+            let error = anyhow!("cannot attach to `{name}`: this terminal is the agent's own");
+            return Err(failed(error).hint("it would show itself, without end"));
+        }
         let signals = Signals::catch().map_err(failed)?;
         let tty = DevTty::open().map_err(failed)?;
         let attached = found.client.attach(tty.size()).await;
@@ -60,4 +67,11 @@ pub(super) fn run(args: &Attach) -> Result<Exit, Failure> {
         Outcome::HungUp => {}
     }
     Ok(Exit::Done)
+}
+
+/// True if we were started by the session's agent.
+fn is_within(session: &Session) -> bool {
+    let env = paths::env();
+    let within = paths::var(&env, "WRAPPER_SESSION_ID");
+    within.is_some_and(|id| id.as_os_str() == session.id.as_str())
 }

@@ -8,7 +8,7 @@ use wrapper::types::size::TermSize;
 
 use super::{Stage, reported, sizes};
 use crate::support::soon;
-use crate::support::world::World;
+use crate::support::world::{WRAPPER, World};
 
 fn end(pid: u32) {
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
@@ -111,6 +111,14 @@ async fn a_viewer_that_is_killed_or_hung_up_on_is_gone_and_nothing_else() {
     own.keys(b"y").await;
     own.shows("> xxy").await;
     assert!(reported(&world, "signal").is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_does_not_attach_to_itself() {
+    let mut stage = Stage::open().await;
+    stage.does(&format!("{WRAPPER} attach sh")).await;
+    let refused = "error: cannot attach to `sh`: this terminal is the agent's own";
+    stage.own.outer.shows(refused).await;
 }
 
 #[tokio::test]
