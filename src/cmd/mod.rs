@@ -18,6 +18,7 @@ mod gear;
 mod hosted;
 mod launch;
 mod lives;
+mod log;
 mod logs;
 mod manifest;
 mod mcp;
@@ -38,6 +39,7 @@ mod signals;
 mod stop;
 mod table;
 mod tail;
+mod talk;
 mod unconnected;
 mod who;
 
