@@ -248,20 +248,25 @@ fn ours(command: &[String]) -> Result<ExitCode, Failure> {
         .build()?;
     runtime.block_on(async {
         let (_session, mailbox) = wrapper::session::open();
+        let launch = Launch {
+            program: command[0].clone().into(),
+            args: command[1..].iter().map(Into::into).collect(),
+            env: std::env::vars_os().collect(),
+            cwd: std::env::current_dir()?,
+        };
+        let life = wrapper::session::Prepared {
+            launch,
+            resumes: false,
+        };
         let job = wrapper::session::Job {
-            launch: Launch {
-                program: command[0].clone().into(),
-                args: command[1..].iter().map(Into::into).collect(),
-                env: std::env::vars_os().collect(),
-                cwd: std::env::current_dir()?,
-            },
+            life: life.clone(),
             restart: wrapper::types::agent::Restart::Never,
             pacing: wrapper::types::agent::Pacing::default(),
             manifest: wrapper::session::detect::Manifest::default(),
         };
         let tty = wrapper::terminal::DevTty::open()?;
-        let launch = job.launch.clone();
-        wrapper::session::supervise(job, tty, mailbox, |_| launch.clone()).await?;
+        let again = async |_| life.clone();
+        wrapper::session::supervise(job, tty, mailbox, again).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -12,7 +12,9 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::sessions::{Explain, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send};
+pub use self::sessions::{
+    Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
+};
 pub use self::team::{Completions, Doctor, Man, Shell, TmuxPane};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
@@ -29,6 +31,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
   wrapper demo                            the whole loop, with a built-in agent
   wrapper ps                              the sessions; explain, restart SESSION
+  wrapper stop SESSION…|--all, logs [-f]  end sessions; what one has logged
   wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
@@ -39,6 +42,8 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
 
 A launch:
   --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
+  -d, --detach, --headless in the background; in a service without a terminal
+  --resume                 go on with the agent's last conversation here
   --restart WHEN           never, on-crash (the default) or always; --no-restart
   --offline, --tmux        without a hub; inside tmux
   --mcp NAME=URL, --mcp-file FILE         servers for this session alone
@@ -83,6 +88,10 @@ pub enum Verb {
     Screen(Screen),
     /// Restart a session's agent, resuming where it can
     Restart(Restart),
+    /// End sessions, and their agents with them
+    Stop(Stop),
+    /// Show a session's log, also after its end
+    Logs(Logs),
     /// Show why a session's state is what it is
     Explain(Explain),
     /// A session's MCP servers, live
@@ -112,18 +121,30 @@ pub enum Verb {
 }
 
 #[derive(Debug, Default, Args)]
-#[command(group = ArgGroup::new("prints").args(["dry_run", "tmux"]).multiple(true))]
+#[command(group = ArgGroup::new("printed").args(["detach", "dry_run", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {
     /// A configured agent: claude, codex, gemini …
     pub agent: String,
     #[command(flatten)]
     pub of_agent: AgentOptions,
+    /// Run in the background: print the session's name once the agent runs
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Stay in the foreground without a terminal, for service managers and CI
+    #[arg(long, conflicts_with = "detach")]
+    pub headless: bool,
+    /// The process of a session in the background
+    #[arg(long, hide = true, conflicts_with = "headless")]
+    pub detached: bool,
+    /// Go on with the agent's last conversation here, where the agent can
+    #[arg(long)]
+    pub resume: bool,
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
     /// Run inside tmux, in a session named after the agent
-    #[arg(long)]
+    #[arg(long, conflicts_with = "headless")]
     pub tmux: bool,
     /// Started by `--tmux`: the socket on which it is told how the launch goes
     #[arg(long, hide = true, conflicts_with = "tmux", value_name = "SOCKET")]
@@ -140,8 +161,8 @@ pub struct Run {
     /// Show what would be set, written and run; do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print it as JSON; with --tmux, who was launched, and show nothing
-    #[arg(long, requires = "prints")]
+    /// Print it as JSON: what would be done, or who was launched out of sight
+    #[arg(long, requires = "printed")]
     pub json: bool,
     #[command(flatten)]
     pub options: Options,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::paths;
 
@@ -23,11 +24,29 @@ static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 /// # Errors
 /// If the file cannot be opened, or the process logs already.
 pub fn to_file(path: &Path, level: Option<&str>) -> Result<()> {
+    start(level, open(path)?)?;
+    panics_too();
+    Ok(())
+}
+
+/// As [`to_file`], and to standard error: for a service manager.
+///
+/// # Errors
+/// As [`to_file`].
+pub fn to_both(path: &Path, level: Option<&str>) -> Result<()> {
+    start(level, open(path)?.and(io::stderr))?;
+    panics_too();
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Counted> {
     let file = paths::private_log(path)
         .with_context(|| format!("cannot open the log {}", path.display()))?;
-    start(level, Counted(Mutex::new(file)))?;
+    Ok(Counted(Mutex::new(file)))
+}
+
+fn panics_too() {
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    Ok(())
 }
 
 /// Starts logging to standard error.

@@ -114,6 +114,7 @@ impl Catalog {
         self.parts.keepers.forget(name);
         self.parts.ledger.forget(name);
         self.entries().remove(name);
+        self.news.send_replace(());
         info!(server = %name, "a server was removed");
         // Calls to it are refused from now on; an entry that the agent has
         // leads to a server without tools.
@@ -270,6 +271,8 @@ impl Catalog {
             entry.next = next;
             entry.verdict = Some((outcome, reason.clone()));
         }
+        drop(entries);
+        self.news.send_replace(());
         verdict(name, outcome, reason)
     }
 

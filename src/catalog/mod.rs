@@ -55,6 +55,28 @@ pub struct Catalog {
     entries: Mutex<BTreeMap<ServerName, Entry>>,
     /// Held by the one change that is under way.
     turn: tokio::sync::Mutex<()>,
+    /// Told whenever an entry may be shown otherwise.
+    news: watch::Sender<()>,
+}
+
+/// News of a session's servers.
+#[derive(Debug)]
+pub struct News {
+    entries: watch::Receiver<()>,
+    seen: watch::Receiver<BTreeMap<ServerName, Evidence>>,
+}
+
+impl News {
+    /// Waits for the next; for ever, once the session is over. Cancel safe.
+    pub async fn next(&mut self) {
+        let changed = tokio::select! {
+            changed = self.entries.changed() => changed,
+            changed = self.seen.changed() => changed,
+        };
+        if changed.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// There is no such server.
@@ -75,6 +97,7 @@ impl Catalog {
             entries: Mutex::new(entries.collect()),
             parts,
             turn: tokio::sync::Mutex::default(),
+            news: watch::Sender::default(),
         };
         catalog.adopt();
         catalog
@@ -109,6 +132,7 @@ impl Catalog {
         self.parts
             .live
             .send_modify(|live| live.upstreams = upstreams);
+        self.news.send_replace(());
         servers
     }
 
@@ -135,6 +159,15 @@ impl Catalog {
         let entries = self.entries();
         let listed = entries.iter().map(|(name, entry)| self.shown(name, entry));
         listed.collect()
+    }
+
+    /// Tells when they may be shown otherwise than now.
+    #[must_use]
+    pub fn news(&self) -> News {
+        News {
+            entries: self.news.subscribe(),
+            seen: self.parts.ledger.subscribe(),
+        }
     }
 
     /// One of them.
@@ -165,6 +198,9 @@ impl Catalog {
                 entry.is_late = true;
                 found.push(name.clone());
             }
+        }
+        if !found.is_empty() {
+            self.news.send_replace(());
         }
         found
     }

@@ -29,6 +29,42 @@ pub struct Restart {
 }
 
 #[derive(Debug, Args)]
+pub struct Stop {
+    /// Names or ids of sessions, or the beginnings of either
+    #[arg(value_name = "SESSION", required_unless_present = "all")]
+    pub sessions: Vec<String>,
+    /// All sessions on this machine
+    #[arg(long, conflicts_with = "sessions")]
+    pub all: bool,
+    /// The time from the hang-up to the kill; the agent is told to terminate
+    /// in between
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub grace: Duration,
+    /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// A session's name or id, or the beginning of either
+    pub session: String,
+    /// Go on with what is logged until the session ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The last N lines [default: all]
+    #[arg(short, value_name = "N")]
+    pub n: Option<usize>,
+    /// Print an array; with -f, one object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
 pub struct Send {
     /// A session's name or id, or the beginning of either
     pub session: String,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::family::Siblings;
+use super::front::Ready;
 use super::gear::Gear;
 use super::launch::Launch;
 use super::lives::Lives;
@@ -22,10 +23,11 @@ use crate::control;
 use crate::inbox::Inbox;
 use crate::presence::{Check, Presence, slot};
 use crate::queue::Queue;
-use crate::report::Failure;
-use crate::session::{self, Session};
-use crate::terminal::tty::DevTty;
+use crate::report::{self, Failure};
+use crate::session::{self, Life, Session, Status};
+use crate::terminal::{DevTty, Nowhere};
 use crate::types::agent::{Inject, Route};
+use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
 use crate::types::hub::HubState;
 use crate::types::upstream::Live;
@@ -67,7 +69,12 @@ impl Attended<'_> {
         lives: &mut Lives<'_>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
-        let tty = DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let ready = &self.launch.ready;
+        let tty = if ready.front().is_terminal() {
+            Some(DevTty::open().map_err(|error| Failure::new(Exit::Failed, error))?)
+        } else {
+            None
+        };
         let (session, mailbox) = session::open();
         let mut tasks = Tasks::default();
         tasks.stop_on_signals(signals, &session);
@@ -90,7 +97,7 @@ impl Attended<'_> {
                 checks: checked,
             }),
             started_at: SystemTime::now(),
-            is_attached: true,
+            is_attached: tty.is_some(),
             log: self.log.to_owned(),
         };
         tasks
@@ -114,18 +121,28 @@ impl Attended<'_> {
             self.attend_hub(
                 registration,
                 (state, checks),
-                (session, queue),
+                (session.clone(), queue),
                 &gear.catalog,
                 &mut tasks,
             );
         }
+        let (told, context) = (Arc::clone(ready), self.wiring.context.clone());
+        tasks.until_stop(follow(session.clone(), told, context));
         let job = lives.first();
         let hosting = Arc::clone(&gear.hosting);
-        let result = session::supervise(job, tty, mailbox, |why| {
+        let again = async |start| {
             hosting.end_sessions();
-            lives.next(why)
-        })
-        .await;
+            lives.next(start).await
+        };
+        let result = match tty {
+            Some(tty) => session::supervise(job, tty, mailbox, again).await,
+            None => session::supervise(job, Nowhere, mailbox, again).await,
+        };
+        if result.is_ok() {
+            // It may have ended before anybody looked.
+            ready.tell(&self.wiring.context);
+        }
+        ready.front().tell("STOPPING=1");
         tasks.stop.cancel();
         gear.hosting.end().await;
         tasks.drain().await;
@@ -190,6 +207,26 @@ impl Attended<'_> {
             patience: spec.pacing.undelivered_after,
         };
         tasks.set.spawn(inbox.run(tasks.stop.clone()));
+    }
+}
+
+/// Tells whoever waits for it that the agent runs, and a service manager what
+/// it does.
+async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
+    let running = |status: &Status| status.life == Life::Running;
+    if session.status().wait_for(running).await.is_err() {
+        return;
+    }
+    ready.tell(&context);
+    let mut doing = session.doing();
+    while ready.front().is_headless() {
+        let state = report::word(&*doing.borrow_and_update());
+        ready
+            .front()
+            .tell(&format!("STATUS={}: {state}", context.name));
+        if doing.changed().await.is_err() {
+            return;
+        }
     }
 }
 

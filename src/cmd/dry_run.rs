@@ -33,8 +33,14 @@ pub(super) fn show(
     plan.check().map_err(failed)?;
     let variables = variables(spec, &wiring);
     let hub = &setting.config.hub;
+    let mut conversation = plan::conversation(spec, &args.args);
+    let words = match conversation.last() {
+        Some(words) if args.resume => words,
+        _ => conversation.begin("CONVERSATION".to_owned()),
+    };
     let run: Vec<String> = std::iter::once(program.as_os_str())
         .chain(spec.args.iter().map(OsStr::new))
+        .chain(words.iter().map(OsStr::new))
         .chain(plan.args.iter().map(OsString::as_os_str))
         .chain(args.args.iter().map(OsString::as_os_str))
         .map(|arg| arg.to_string_lossy().into_owned())

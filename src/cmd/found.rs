@@ -9,16 +9,19 @@ use crate::types::exit::Exit;
 /// The running session that `asked` names.
 pub(super) async fn session(asked: &str) -> Result<Found, Failure> {
     let found = find::session(&paths::state(&paths::env()), asked).await;
-    found.map_err(|error| {
-        let hint = match &error {
-            NotFound::None { running, .. } if running.is_empty() => {
-                "no session is running: `wrapper <agent>` starts one".to_owned()
-            }
-            NotFound::None { running, .. } => format!("running sessions: {}", running.join(", ")),
-            NotFound::Several { .. } => "give its id, or the beginning of it".to_owned(),
-        };
-        Failure::new(Exit::NotDone, error).hint(hint)
-    })
+    found.map_err(not_found)
+}
+
+/// Why there is not the one session, with the way out.
+pub(super) fn not_found(error: NotFound) -> Failure {
+    let hint = match &error {
+        NotFound::None { running, .. } if running.is_empty() => {
+            "no session is running: `wrapper <agent>` starts one".to_owned()
+        }
+        NotFound::None { running, .. } => format!("running sessions: {}", running.join(", ")),
+        NotFound::Several { .. } => "give its id, or the beginning of it".to_owned(),
+    };
+    Failure::new(Exit::NotDone, error).hint(hint)
 }
 
 /// A session's answer that is none.

@@ -195,7 +195,8 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
         }
         (None, true) => {}
         // Nobody may be looking at the pane: whoever started it was asked.
-        (None, false) if args.pane.is_some() => {}
+        // Somebody may sit at the terminal of a service that wants none.
+        (None, false) if args.pane.is_some() || args.headless => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

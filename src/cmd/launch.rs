@@ -14,25 +14,26 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::attended::Attended;
+use super::front::{Front, Ready};
 use super::gather::Told;
 use super::gear::Gear;
-use super::lives::Lives;
+use super::lives::{self, Lives};
 use super::pane::Pane;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
-use super::{dry_run, gather, plan, post, program, tmux};
+use super::{background, burial, dry_run, gather, plan, post, program, tmux};
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::{self, SessionDir};
-use crate::inject;
 use crate::logging;
 use crate::paths;
 use crate::report::{self, Failure};
 use crate::terminal::tty;
 use crate::types::agent::AgentSpec;
 use crate::types::context::SessionContext;
+use crate::types::conversation::Conversation;
 use crate::types::exit::{AgentExit, Exit};
 use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
@@ -44,6 +45,9 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
     if args.tmux && !args.dry_run {
         return tmux::run(&args);
     }
+    if args.detach && !args.detached && !args.dry_run {
+        return background::start(args.json);
+    }
     let Some(socket) = &args.pane else {
         return launch(args, None);
     };
@@ -54,18 +58,19 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
 }
 
 fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
-    let setting = Setting::load(&args.options, Exit::Failed)?;
+    let mut setting = Setting::load(&args.options, Exit::Failed)?;
+    let front = Front::of(&args, &mut setting.env);
     let spec = setting
         .config
         .agent(&args.agent, &args.of_agent)
         .map_err(|error| setting::failure(Exit::Failed, error))?;
     let program = program::find(&spec, &setting)?;
-    if !args.dry_run && !tty::foreground() {
+    if !args.dry_run && front.is_terminal() && !tty::foreground() {
         return Err(Failure::new(
             Exit::Failed,
             anyhow!("cannot run `{}`: there is no terminal", spec.name),
         )
-        .hint("start it in a terminal; `--dry-run` shows what it would do"));
+        .hint("start it in a terminal, in the background with `-d`, or with `--headless`"));
     }
     let told = gather::gather(&setting, &spec, &args).inspect_err(|failure| {
         if !args.dry_run {
@@ -76,12 +81,15 @@ fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry_run::show(&setting, &spec, &program, &told, &args);
     }
+    front.leave()?;
     let launch = Launch {
+        ready: Arc::new(Ready::new(front)),
         setting: Arc::new(setting),
         spec,
         program,
         told,
         agent_args: args.args,
+        resume: args.resume,
         offline: args.offline,
         pane,
     };
@@ -101,6 +109,9 @@ pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) told: Arc<Told>,
     pub(super) agent_args: Vec<OsString>,
+    pub(super) ready: Arc<Ready>,
+    /// The last conversation goes on.
+    pub(super) resume: bool,
     offline: bool,
     /// The tmux session that shows it, if it is ours.
     pub(super) pane: Option<Arc<Pane>>,
@@ -112,6 +123,9 @@ impl Launch {
             .map_err(failed)?
             .plan(&self.spec)?;
         rehearsed.check().map_err(failed)?;
+        if self.resume {
+            self.check_resume().await?;
+        }
         let mut signals = Signals::catch().map_err(failed)?;
         let registration = if self.offline {
             None
@@ -133,9 +147,13 @@ impl Launch {
                 .map(|registration| Arc::new(registration.identity.clone())),
             upstreams: Arc::default(),
         });
-        let result = caught(self.registered(registration.as_ref(), &live, signals)).await;
+        // Held until the hub has heard: whoever waits for our end may want our name.
+        let mut dir = None;
+        let running = self.registered(registration.as_ref(), &live, &mut dir, signals);
+        let result = caught(running).await;
         if let Some(registration) = registration {
             registration::farewell(&registration.client, &live).await;
+            drop(dir);
             if registration.claims.is_some() {
                 let client = &registration.client;
                 let siblings = registration::siblings(&self.setting, &self.spec, client);
@@ -143,6 +161,30 @@ impl Launch {
             }
         }
         result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// What the agent's lives talk about.
+    pub(super) fn conversation(&self) -> Conversation {
+        plan::conversation(&self.spec, &self.agent_args)
+    }
+
+    /// Whether there is a conversation to go on with that is nobody else's.
+    async fn check_resume(&self) -> Result<(), Failure> {
+        let (agent, conversation) = (&self.spec.name, self.conversation());
+        let (why, hint) = if conversation.is_users() {
+            let hint = "leave out one of the two".to_owned();
+            ("its own arguments say what to go on with".to_owned(), hint)
+        } else if conversation.last().is_none() {
+            let hint = format!("set `resume_args` under `[agents.{agent}]` in config.toml");
+            (format!("agent `{agent}` has no `resume_args`"), hint)
+        } else if let Some(twin) = lives::twin(&self.setting.env, &self.spec, None).await {
+            let hint = format!("`wrapper attach {twin}`, or `wrapper stop {twin}` before");
+            (format!("`{twin}` runs here, and has it open"), hint)
+        } else {
+            return Ok(());
+        };
+        let error = anyhow!("cannot go on with the last conversation of `{agent}`: {why}");
+        Err(failed(error).hint(hint))
     }
 
     /// The session's servers, as far as they are known before the proxy is.
@@ -180,8 +222,13 @@ impl Launch {
         &self,
         registration: Option<&Registration>,
         live: &watch::Sender<Live>,
+        held: &mut Option<SessionDir>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
+        let state = paths::state(&self.setting.env);
+        let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
+        let dir = &*held.insert(made);
+        let log = self.open_log(&state, &dir.id).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
             |identity| identity.name.to_string(),
@@ -189,14 +236,16 @@ impl Launch {
         if let Some(pane) = &self.pane {
             pane.rename(&name).await?;
         }
-        let state = paths::state(&self.setting.env);
-        let dir = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
-        let log = open_log(&state, &dir.id, self.setting.log_level()).map_err(failed)?;
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
         for text in &self.told.warnings {
             warn!(text, "told the user");
         }
-        bury_the_dead(&state);
+        burial::bury(&state, |error| {
+            warn!(
+                error = format!("{error:#}"),
+                "cannot clear up after a killed session"
+            );
+        });
 
         let control = control::bind(&dir.path).map_err(|error| {
             failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")
@@ -236,13 +285,25 @@ impl Launch {
             .run(control, gear, queue, &mut lives, signals)
             .await;
         drop(lives);
-        drop(dir);
         match logging::warnings() {
+            // Or it stood there already.
+            _ if !self.ready.front().is_terminal() => {}
             0 => {}
             1 => report::note(format_args!("a warning stands in {}", log.display())),
             many => report::note(format_args!("{many} warnings stand in {}", log.display())),
         }
         result
+    }
+
+    fn open_log(&self, state: &Path, id: &SessionId) -> anyhow::Result<PathBuf> {
+        let log = place_log(state, id)?;
+        let level = self.setting.log_level();
+        if self.ready.front().is_headless() {
+            logging::to_both(&log, level)?;
+        } else {
+            logging::to_file(&log, level)?;
+        }
+        Ok(log)
     }
 }
 
@@ -263,37 +324,23 @@ fn failed(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, error)
 }
 
-fn open_log(state: &Path, id: &SessionId, level: Option<&str>) -> anyhow::Result<PathBuf> {
+/// Where a session's log goes; the oldest of the others make room.
+fn place_log(state: &Path, id: &SessionId) -> anyhow::Result<PathBuf> {
     let logs = state.join("logs");
     paths::private_dir(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    let log = logs.join(format!("{id}.log"));
-    logging::to_file(&log, level)?;
-    roster::trim_logs(&logs, LOGS);
-    Ok(log)
+    roster::trim_logs(&logs, LOGS - 1);
+    Ok(logs.join(format!("{id}.log")))
 }
 
 /// Leaves a log of a launch that failed before its session began: what git
 /// said has to be found later.
 fn record(setting: &Setting, failure: &Failure) {
     let state = paths::state(&setting.env);
-    match open_log(&state, &SessionId::random(), setting.log_level()) {
-        Ok(_) => error!(error = format!("{:#}", failure.error), "not launched"),
+    let opened = place_log(&state, &SessionId::random())
+        .and_then(|log| logging::to_file(&log, setting.log_level()));
+    match opened {
+        Ok(()) => error!(error = format!("{:#}", failure.error), "not launched"),
         Err(error) => report::warning(format_args!("{error:#}")),
-    }
-}
-
-/// Undoes what sessions left that were killed.
-fn bury_the_dead(state: &Path) {
-    for dead in roster::roster(state).dead {
-        info!(path = %dead.path.display(), "clearing up after a session that was killed");
-        let cleared = inject::undo_journal(&dead.path)
-            .and_then(|undone| if undone { dead.remove() } else { Ok(()) });
-        if let Err(error) = cleared {
-            warn!(
-                error = format!("{error:#}"),
-                "cannot clear up after a killed session"
-            );
-        }
     }
 }
 

@@ -3,17 +3,22 @@
 
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, info};
 
 use super::launch::Launch;
 use super::manifest;
 use super::plan::{self, Wiring};
 use crate::catalog::Catalog;
+use crate::control::find;
 use crate::inject::{Applied, InjectPlan};
+use crate::paths::{self, Env};
 use crate::report;
 use crate::session::detect::Manifest;
-use crate::session::{Job, Why};
+use crate::session::{Job, Prepared, Start};
 use crate::terminal::pty;
+use crate::types::agent::AgentSpec;
+use crate::types::conversation::Conversation;
+use crate::types::identity::{SessionId, uuid};
 
 /// The lives of one agent. Dropped, what the last one was told is put back.
 pub(super) struct Lives<'a> {
@@ -23,6 +28,7 @@ pub(super) struct Lives<'a> {
     plan: InjectPlan,
     applied: Option<Applied>,
     manifest: Manifest,
+    conversation: Conversation,
 }
 
 impl<'a> Lives<'a> {
@@ -48,15 +54,21 @@ impl<'a> Lives<'a> {
             catalog,
             plan,
             applied: Some(applied),
+            conversation: launch.conversation(),
         }
     }
 
     /// The agent's first life.
-    pub(super) fn first(&self) -> Job {
+    pub(super) fn first(&mut self) -> Job {
         self.catalog.delivered();
+        let words = if self.launch.resume {
+            self.conversation.last()
+        } else {
+            None
+        };
         let spec = &self.launch.spec;
         Job {
-            launch: self.launch(&[]),
+            life: self.prepare(words),
             restart: spec.restart,
             pacing: spec.pacing,
             manifest: self.manifest.clone(),
@@ -65,7 +77,7 @@ impl<'a> Lives<'a> {
 
     /// What is run next: the agent is told of its servers as they are by now.
     /// If that cannot be, it is told what it was told before.
-    pub(super) fn next(&mut self, why: Why) -> pty::Launch {
+    pub(super) async fn next(&mut self, start: Start) -> Prepared {
         self.wiring.servers = self.catalog.adopt();
         if let Err(error) = self.tell() {
             error!(
@@ -75,11 +87,30 @@ impl<'a> Lives<'a> {
         } else {
             self.catalog.delivered();
         }
-        let resume = match why {
-            Why::Asked { resume: true } => self.launch.spec.resume_args.as_slice(),
-            Why::Asked { resume: false } | Why::Died => &[],
+        let words = match start {
+            Start::GoOn => self.conversation.go_on(self.has_twin().await),
+            Start::Afresh => None,
         };
-        self.launch(resume)
+        self.prepare(words)
+    }
+
+    /// True if another session runs the same agent in the same directory.
+    async fn has_twin(&self) -> bool {
+        let (launch, us) = (self.launch, &self.wiring.context.id);
+        twin(&launch.setting.env, &launch.spec, Some(us))
+            .await
+            .is_some()
+    }
+
+    /// A life that goes on with a conversation by these words, or begins one.
+    fn prepare(&mut self, words: Option<Vec<String>>) -> Prepared {
+        let resumes = words.is_some();
+        let words = words.unwrap_or_else(|| self.conversation.begin(uuid()));
+        info!(resumes, id = self.conversation.id(), "a conversation");
+        Prepared {
+            launch: self.launch(&words),
+            resumes,
+        }
     }
 
     fn tell(&mut self) -> anyhow::Result<()> {
@@ -112,4 +143,14 @@ impl<'a> Lives<'a> {
             &self.wiring.context,
         )
     }
+}
+
+/// The name of another session, `but` one, that runs the same agent in the same
+/// directory: the agent's last conversation there may be that one's.
+pub(super) async fn twin(env: &Env, spec: &AgentSpec, but: Option<&SessionId>) -> Option<String> {
+    let others = find::sessions(&paths::state(env), but).await;
+    let cwd = spec.cwd.to_string_lossy();
+    let others = others.into_iter().map(|found| found.session);
+    let mut twins = others.filter(|other| other.agent == spec.name && other.cwd == cwd);
+    twins.next().map(|twin| twin.name)
 }

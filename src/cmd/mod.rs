@@ -1,7 +1,9 @@
 //! One file a verb: the composition roots, where machines meet.
 
 mod attended;
+mod background;
 mod bridge;
+mod burial;
 mod completions;
 mod config;
 mod demo;
@@ -12,14 +14,17 @@ mod entry;
 mod explain;
 mod family;
 mod found;
+mod front;
 mod gather;
 mod gear;
 mod hosted;
 mod launch;
 mod lives;
+mod logs;
 mod man;
 mod manifest;
 mod mcp;
+mod notify;
 mod pane;
 mod plan;
 mod post;
@@ -34,7 +39,9 @@ mod send;
 mod serve;
 mod setting;
 mod signals;
+mod stop;
 mod table;
+mod tail;
 mod tmux;
 mod unconnected;
 mod who;
@@ -59,6 +66,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Bridge(args) => bridge::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Restart(args) => restart::run(&args),
+        Verb::Stop(args) => stop::run(&args),
+        Verb::Logs(args) => logs::run(&args),
         Verb::Send(args) => send::run(&args),
         Verb::Screen(args) => screen::run(&args),
         Verb::Explain(args) => explain::run(&args),

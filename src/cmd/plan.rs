@@ -19,6 +19,7 @@ use crate::report::Failure;
 use crate::terminal::pty::Launch;
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::context::SessionContext;
+use crate::types::conversation::Conversation;
 use crate::types::exit::Exit;
 use crate::types::identity::{ServerName, SessionId, Token};
 use crate::types::server::{ContextLevel, Headers, Kind, Origin, Remote, Server};
@@ -189,13 +190,20 @@ pub(super) fn context(spec: &AgentSpec, id: SessionId, name: &str, dir: &Path) -
     }
 }
 
-/// What is to be run: the agent's own arguments, those that `resume`, ours, the
-/// user's.
+/// What the agent's lives talk about, as far as its arguments say.
+pub(super) fn conversation(spec: &AgentSpec, user_args: &[OsString]) -> Conversation {
+    let configured = spec.args.iter().map(String::as_bytes);
+    let users = user_args.iter().map(|arg| arg.as_encoded_bytes());
+    Conversation::new(spec.conversations.clone(), configured.chain(users))
+}
+
+/// What is to be run: the agent's own arguments, those of its `conversation`,
+/// ours, the user's.
 pub(super) fn launch(
     spec: &AgentSpec,
     env: &Env,
     program: &Path,
-    resume: &[String],
+    conversation: &[String],
     user_args: &[OsString],
     plan: &InjectPlan,
     context: &SessionContext,
@@ -203,7 +211,7 @@ pub(super) fn launch(
     let args = spec
         .args
         .iter()
-        .chain(resume)
+        .chain(conversation)
         .map(OsString::from)
         .chain(plan.args.iter().cloned())
         .chain(user_args.iter().cloned())

@@ -1,5 +1,6 @@
 //! `wrapper ps`: the sessions on this machine.
 
+use super::burial;
 use super::setting::block_on;
 use super::table::Table;
 use crate::catalog::shown;
@@ -13,8 +14,13 @@ use crate::types::text::one_line;
 
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
+    burial::bury(&state, |error| {
+        report::warning(format_args!(
+            "cannot clear up after a killed session: {error:#}"
+        ));
+    });
     let found = block_on(Exit::NotDone, async {
-        Ok(find::sessions(&state, None).await)
+        Ok(find::everyone(&state, None).await)
     })?;
     let sessions: Vec<Session> = found.into_iter().map(|found| found.session).collect();
     if args.json {
@@ -29,6 +35,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
         "NAME",
         "AGENT",
         "STATE",
+        "ATTACHED",
         "HUB",
         "SERVERS",
         "ID",
@@ -39,6 +46,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
             session.name.clone(),
             session.agent.to_string(),
             report::word(&session.state),
+            if session.attached { "yes" } else { "no" }.to_owned(),
             report::word(&session.hub.state),
             servers(session),
             session.id.to_string(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::layer::stem;
 use super::raw::{Mode, RawAgent};
 use crate::types::agent::{AgentSpec, Dialect, Inject, Pacing, Place, Restart};
+use crate::types::conversation::{ID, Ways};
 use crate::types::identity::AgentName;
 use crate::types::options::AgentOptions;
 
@@ -45,6 +46,7 @@ pub(super) fn spec(
         Some(mode) => Some(inject(mode, &raw, settings, dialect)?),
         None => None,
     };
+    let conversations = conversations(&raw)?;
     let pacing = Pacing::default();
     Ok(AgentSpec {
         inject,
@@ -64,7 +66,7 @@ pub(super) fn spec(
         restart: (options.restart())
             .or(raw.restart)
             .unwrap_or(Restart::OnCrash),
-        resume_args: raw.resume_args,
+        conversations,
         session_env_prefix: raw.session_env_prefix,
         pacing: Pacing {
             enter_delay: raw.inject_delay.map_or(pacing.enter_delay, |delay| delay.0),
@@ -75,6 +77,31 @@ pub(super) fn spec(
             ..pacing
         },
     })
+}
+
+/// How it is told of its conversations.
+fn conversations(raw: &RawAgent) -> Result<Ways, Mistake> {
+    let ways = Ways {
+        last: raw.resume_args.clone(),
+        new: raw.session_args.clone(),
+        known: raw.resume_session_args.clone(),
+    };
+    if ways.new.is_empty() {
+        return Ok(Ways {
+            known: Vec::new(),
+            ..ways
+        });
+    }
+    for (key, words) in [
+        ("session_args", &ways.new),
+        ("resume_session_args", &ways.known),
+    ] {
+        if !words.iter().any(|word| word.contains(ID)) {
+            let what = format!("`{key}` needs `{ID}`: the conversation could not be told");
+            return Err((key, what));
+        }
+    }
+    Ok(ways)
 }
 
 fn inject(

@@ -70,6 +70,8 @@ pub(super) struct RawAgent {
     pub(super) mcp_merge_project: Option<bool>,
     pub(super) restart: Option<Restart>,
     pub(super) resume_args: Vec<String>,
+    pub(super) session_args: Vec<String>,
+    pub(super) resume_session_args: Vec<String>,
     pub(super) session_env_prefix: Vec<String>,
     pub(super) approve_tools: Option<bool>,
     pub(super) inject_delay: Option<Seconds>,

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::explain::Explained;
 use super::protocol::{
     Asked, Checked, Failed, NewToken, Prompt, Reach, Receipt, Refusal, Restarted, Screen, Session,
+    Stop, Stopped,
 };
 use super::socket;
 use crate::catalog::shown::{Listed, Verdict};
@@ -135,6 +136,19 @@ impl Client {
     /// [`Error::Refused`]: it did not start again.
     pub async fn restart(&self) -> Result<Restarted, Error> {
         let body = self.ask(Method::POST, "/v1/restart", &(), TRIAL).await?;
+        self.read(&body)
+    }
+
+    /// Ends the session, and waits until its agent has ended.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it has not ended in time.
+    pub async fn stop(&self, grace: Duration) -> Result<Stopped, Error> {
+        let asked = Stop {
+            grace_ms: Some(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)),
+        };
+        let patience = grace.saturating_add(TRIAL);
+        let body = self.ask(Method::POST, "/v1/stop", &asked, patience).await?;
         self.read(&body)
     }
 

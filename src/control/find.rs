@@ -1,6 +1,6 @@
 //! Finds running sessions: all of them, or the one that a user means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -8,18 +8,22 @@ use tokio::time::timeout;
 
 use super::client::Client;
 use super::protocol::Session;
-use super::roster::roster;
+use super::roster;
 use super::socket;
 use crate::types::identity::SessionId;
 
 /// How long a session may take to say who it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A session that answered, and the way to ask it more.
+/// A session, and the way to ask it more.
 #[derive(Debug)]
 pub struct Found {
     pub session: Session,
     pub client: Client,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// It did not answer in time: this is what it has written down of itself.
+    pub is_silent: bool,
 }
 
 /// Why there is not the one session.
@@ -33,20 +37,38 @@ pub enum NotFound {
 
 /// The sessions below `root` that answer, the eldest first, `but` one.
 pub async fn sessions(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
+    let mut all = everyone(root, but).await;
+    all.retain(|found| !found.is_silent);
+    all
+}
+
+/// The same, and those that are there and do not answer in time: their state is
+/// not known.
+pub async fn everyone(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
     let mut asked = JoinSet::new();
     let is_out = |dir: &Path| but.is_some_and(|but| dir.ends_with(but.as_str()));
-    for dir in roster(root).alive.into_iter().filter(|dir| !is_out(dir)) {
+    for dir in roster::roster(root)
+        .alive
+        .into_iter()
+        .filter(|dir| !is_out(dir))
+    {
         asked.spawn(async move {
             let client = Client::new(&dir.join(socket::NAME));
-            match timeout(PATIENCE, client.session()).await {
-                Ok(Ok(session)) => Some(Found { session, client }),
+            let (session, is_silent) = match timeout(PATIENCE, client.session()).await {
+                Ok(Ok(session)) => (session, false),
                 // About to begin or to end; or another version.
                 Ok(Err(error)) => {
                     tracing::debug!(%error, dir = %dir.display(), "a session does not say who it is");
-                    None
+                    return None;
                 }
-                Err(_) => None,
-            }
+                Err(_) => (roster::noted(&dir)?, true),
+            };
+            Some(Found {
+                session,
+                client,
+                dir,
+                is_silent,
+            })
         });
     }
     let mut found: Vec<Found> = asked.join_all().await.into_iter().flatten().collect();
@@ -67,7 +89,7 @@ pub async fn sessions(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
 /// # Errors
 /// If there is none, or more than one.
 pub async fn session(root: &Path, asked: &str) -> Result<Found, NotFound> {
-    let mut all = sessions(root, None).await;
+    let mut all = everyone(root, None).await;
     let words: Vec<(String, String)> = all
         .iter()
         .map(|found| (found.session.name.clone(), found.session.id.to_string()))

@@ -6,15 +6,18 @@
 //! knows, its keys as well.
 
 pub mod client;
+mod events;
 pub mod explain;
 pub mod find;
 mod hub;
+mod life;
 mod prompts;
 pub mod protocol;
 pub mod roster;
 mod server;
 mod servers;
 mod socket;
+mod stream;
 
 pub use client::Client;
 pub use hub::Standing;

@@ -38,13 +38,13 @@ pub(super) async fn send(State(desk): State<Arc<Desk>>, body: Bytes) -> Response
     } else {
         Awaited(pending).0.ended().await
     };
-    desk.told(&receipt).into_response()
+    Json(desk.told(&receipt)).into_response()
 }
 
 pub(super) async fn receipt(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
     let known: Option<PromptId> = id.parse().ok();
     if let Some(receipt) = known.and_then(|id| desk.session.receipt(id)) {
-        return desk.told(&receipt).into_response();
+        return Json(desk.told(&receipt)).into_response();
     }
     let id = one_line(&id, LONGEST_ID);
     let error = format!("this session knows of no prompt `{id}`");
@@ -81,9 +81,9 @@ impl Drop for Awaited {
 }
 
 impl Desk {
-    fn told(&self, receipt: &session::Receipt) -> Json<Receipt> {
+    pub(super) fn told(&self, receipt: &session::Receipt) -> Receipt {
         let now = Instant::now();
-        Json(Receipt {
+        Receipt {
             id: receipt.id.to_string(),
             session: self.context.id.clone(),
             outcome: receipt.word(),
@@ -91,6 +91,6 @@ impl Desk {
             queued_ms: receipt.queued_ms(now),
             typed_ms: receipt.typed_ms(now),
             submitted_ms: receipt.submitted_ms(now),
-        })
+        }
     }
 }

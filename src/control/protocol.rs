@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::shown;
 use crate::session::{State, Word};
 use crate::types::evidence::Step;
+use crate::types::exit::AgentExit;
 use crate::types::hub::{HubState, Until};
 use crate::types::identity::{AgentName, ServerName, SessionId, Token};
 use crate::types::prompt::Wait;
@@ -69,6 +70,50 @@ pub struct Restarted {
     pub name: String,
     pub agent_pid: Option<u32>,
     pub restarts: u32,
+}
+
+/// `POST /v1/stop`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// From the hang-up to the kill; 10 s unless it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+/// The answer, once the agent has ended for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    pub id: SessionId,
+    pub name: String,
+    /// None: it did not run at the time.
+    pub exit: Option<Ended>,
+}
+
+/// How an agent ended: one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    Code(u8),
+    Signal(u8),
+}
+
+impl From<AgentExit> for Ended {
+    fn from(exit: AgentExit) -> Self {
+        match exit {
+            AgentExit::Code(code) => Self::Code(code),
+            AgentExit::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}
+
+impl From<Ended> for AgentExit {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Code(code) => Self::Code(code),
+            Ended::Signal(signal) => Self::Signal(signal),
+        }
+    }
 }
 
 /// `POST /v1/prompts`, answered with a [`Receipt`].

@@ -5,14 +5,19 @@
 //! directory whose lock can be had belongs to nobody: no pid is believed.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use tracing::warn;
 
+use super::protocol::Session;
 use crate::paths;
 use crate::types::identity::SessionId;
+
+/// What a session's process holds.
+const LOCK: &str = "lock";
 
 /// One session's directory, held by this process; removed when dropped.
 #[derive(Debug)]
@@ -97,6 +102,42 @@ pub fn roster(root: &Path) -> Roster {
     roster
 }
 
+/// What a session is known by when it cannot say so itself.
+const NOTE: &str = "session.json";
+
+/// Writes down in `dir` which session it is.
+///
+/// # Errors
+/// If it cannot be written there.
+pub fn note(dir: &Path, session: &Session) -> Result<()> {
+    let path = dir.join(NOTE);
+    let text = serde_json::to_vec(session)?;
+    paths::private_file(&path, &text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What was written down in `dir`, if anything.
+#[must_use]
+pub fn noted(dir: &Path) -> Option<Session> {
+    serde_json::from_slice(&fs::read(dir.join(NOTE)).ok()?).ok()
+}
+
+/// Waits until the process of a session has let go of `dir`; blocks.
+///
+/// # Errors
+/// If that cannot be seen.
+pub fn outlast(dir: &Path) -> Result<()> {
+    let path = dir.join(LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
+    };
+    let waited = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error);
+    waited
+        .map(drop)
+        .with_context(|| format!("cannot wait for {}", path.display()))
+}
+
 /// Keeps the newest `keep` of the logs in `dir`.
 pub fn trim_logs(dir: &Path, keep: usize) {
     let Ok(entries) = fs::read_dir(dir) else {
@@ -118,7 +159,7 @@ pub fn trim_logs(dir: &Path, keep: usize) {
 
 /// Takes the lock of a session directory, or says why not.
 fn hold(dir: &Path) -> Result<Flock<File>> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = paths::private_log(&path)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
 }

@@ -19,7 +19,6 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use chrono::{DateTime, SecondsFormat, Utc};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -31,17 +30,17 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::events::{self, Events};
 use super::explain;
-use super::find;
 use super::hub::{self, Standing};
+use super::life;
 use super::prompts;
-use super::protocol::{Brief, Failed, Hub, Local, Reach, Refusal, Restarted, Session};
+use super::protocol::{Failed, Local, Reach, Refusal};
 use super::servers;
 use super::socket;
 use crate::catalog::Catalog;
-use crate::session::{self, Life, Status};
+use crate::session;
 use crate::types::context::SessionContext;
-use crate::types::hub::HubState;
 use crate::types::identity::{ServerName, Token};
 use crate::types::server::Command;
 use crate::types::text::one_line;
@@ -59,10 +58,6 @@ const MAX_PROMPT: usize = 512 * 1024;
 const PROMPTS: &str = "/v1/prompts";
 /// How long answers may hold the end of the session.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The grace of an agent that is restarted, and how long another may take to
-/// run.
-const GRACE: Duration = Duration::from_secs(5);
-const AGAIN: Duration = Duration::from_secs(20);
 /// Characters of a reason that reach the log.
 const LONGEST_REASON: usize = 500;
 
@@ -105,8 +100,12 @@ pub fn bind(dir: &Path) -> Result<UnixListener> {
 
 /// Answers on `listener` until `stop`.
 pub async fn serve(listener: UnixListener, desk: Desk, stop: CancellationToken) {
-    let routes = routes(Arc::new(desk));
+    let (desk, events) = (Arc::new(desk), Arc::new(Events::new()));
     let mut tasks = JoinSet::new();
+    let (followed, until) = (Arc::clone(&events), stop.clone());
+    let of = Arc::clone(&desk);
+    tasks.spawn(async move { followed.follow(of, until).await });
+    let routes = routes(desk, events);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -150,11 +149,13 @@ async fn converse(io: UnixStream, routes: Router) {
     }
 }
 
-fn routes(desk: Arc<Desk>) -> Router {
+fn routes(desk: Arc<Desk>, events: Arc<Events>) -> Router {
+    let followed = (Arc::clone(&desk), events);
     Router::new()
-        .route("/v1/session", get(session))
+        .route("/v1/session", get(life::show))
         .route("/v1/explain", get(explain::explain))
-        .route("/v1/restart", post(restart))
+        .route("/v1/restart", post(life::restart))
+        .route("/v1/stop", post(life::stop))
         .route(PROMPTS, post(prompts::send))
         .route("/v1/prompts/{id}", get(prompts::receipt))
         .route("/v1/screen", get(prompts::screen))
@@ -174,8 +175,9 @@ fn routes(desk: Arc<Desk>) -> Router {
                 "this route takes another method",
             )
         })
-        .layer(middleware::from_fn(in_time))
         .with_state(desk)
+        .route("/v1/events", get(events::events).with_state(followed))
+        .layer(middleware::from_fn(in_time))
 }
 
 /// Reads the body before anybody looks at it, as long and as far as it may.
@@ -189,65 +191,6 @@ async fn in_time(request: Request, next: Next) -> Response {
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
         Ok(Err(_)) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-    }
-}
-
-async fn session(State(desk): State<Arc<Desk>>) -> Json<Session> {
-    let state = desk.session.state().await;
-    let status = *desk.session.status().borrow();
-    let (url, state_of_hub) = match &desk.hub {
-        Some(hub) => (Some(hub.url.clone()), *hub.state.borrow()),
-        None => (None, HubState::Offline),
-    };
-    let servers = desk.catalog.list().into_iter().map(|server| Brief {
-        name: server.name,
-        route: server.route,
-        state: server.state,
-        evidence: server.evidence,
-    });
-    Json(Session {
-        id: desk.context.id.clone(),
-        name: desk.name(),
-        agent: desk.context.agent.clone(),
-        label: desk.context.title.clone(),
-        state,
-        pid: std::process::id(),
-        agent_pid: status.agent_pid,
-        cwd: desk.cwd.to_string_lossy().into_owned(),
-        started_at: DateTime::<Utc>::from(desk.started_at)
-            .to_rfc3339_opts(SecondsFormat::Millis, true),
-        restarts: status.restarts,
-        attached: desk.is_attached,
-        hub: Hub {
-            url,
-            state: state_of_hub,
-        },
-        mcp: servers.collect(),
-        log: desk.log.to_string_lossy().into_owned(),
-    })
-}
-
-/// Restarts the agent, and answers once another one runs.
-async fn restart(State(desk): State<Arc<Desk>>) -> Response {
-    let mut status = desk.session.status();
-    let before = status.borrow_and_update().restarts;
-    let resume = !desk.has_twin().await;
-    desk.session.restart(GRACE, resume).await;
-    let is_next = |status: &Status| {
-        status.life == Life::Exited || status.life == Life::Running && status.restarts > before
-    };
-    match timeout(AGAIN, status.wait_for(is_next)).await {
-        Ok(Ok(now)) if now.life == Life::Running => Json(Restarted {
-            name: desk.name(),
-            agent_pid: now.agent_pid,
-            restarts: now.restarts,
-        })
-        .into_response(),
-        Ok(_) => refusal(StatusCode::CONFLICT, "the session has ended"),
-        Err(_) => refusal(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the agent has not started again yet",
-        ),
     }
 }
 
@@ -286,20 +229,6 @@ impl Desk {
             || self.context.name.clone(),
             |identity| identity.name.to_string(),
         )
-    }
-
-    /// True if another session runs the same agent in the same directory: an
-    /// agent that goes on with its last conversation there could take up that
-    /// one's.
-    async fn has_twin(&self) -> bool {
-        let root = self.context.control.ancestors().nth(3);
-        let others = match root {
-            Some(root) => find::sessions(root, Some(&self.context.id)).await,
-            None => Vec::new(),
-        };
-        let cwd = self.cwd.to_string_lossy();
-        let mut others = others.iter().map(|found| &found.session);
-        others.any(|other| other.agent == self.context.agent && other.cwd == cwd)
     }
 
     /// How to reach a server of this session.

@@ -37,6 +37,11 @@ impl Activity {
         self.due = Some(now + STILL);
     }
 
+    /// The screen is to be looked at then, if not before.
+    pub(super) fn look_at(&mut self, at: Instant) {
+        self.due.get_or_insert(at);
+    }
+
     /// When the silence has lasted.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.due

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::detect::{Verdict, View};
 use super::pending::{Book, Pending, Ticket};
 use super::receipt::{Options, PromptId, Receipt};
+use crate::types::exit::AgentExit;
 
 /// A handle of a running session; clones are handles of the same.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub struct Session {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
     busy: watch::Receiver<bool>,
+    doing: watch::Receiver<State>,
     book: Book,
 }
 
@@ -24,6 +26,7 @@ pub struct Mailbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) status: watch::Sender<Status>,
     pub(super) busy: watch::Sender<bool>,
+    pub(super) doing: watch::Sender<State>,
 }
 
 /// What a session may be asked; each asks for its answer.
@@ -43,7 +46,6 @@ pub(super) enum Command {
     },
     Restart {
         grace: Duration,
-        resume: bool,
     },
 }
 
@@ -55,6 +57,8 @@ pub struct Status {
     pub agent_pid: Option<u32>,
     /// How often the agent was started again.
     pub restarts: u32,
+    /// How the last one ended.
+    pub exit: Option<AgentExit>,
 }
 
 /// Whether there is an agent.
@@ -99,15 +103,18 @@ pub fn open() -> (Session, Mailbox) {
     let (commands, inbox) = mpsc::channel(64);
     let (publish, status) = watch::channel(Status::default());
     let (tell, busy) = watch::channel(false);
+    let (seen, doing) = watch::channel(State::Starting);
     let mailbox = Mailbox {
         commands: inbox,
         status: publish,
         busy: tell,
+        doing: seen,
     };
     let session = Session {
         commands,
         status,
         busy,
+        doing,
         book: Book::default(),
     };
     (session, mailbox)
@@ -140,6 +147,19 @@ impl Session {
         self.busy.clone()
     }
 
+    /// What the agent does, now and from now on, as it is seen whenever it has
+    /// written something or has fallen silent.
+    #[must_use]
+    pub fn doing(&self) -> watch::Receiver<State> {
+        self.doing.clone()
+    }
+
+    /// The receipts of all prompts, whenever one has come further.
+    #[must_use]
+    pub fn receipts(&self) -> broadcast::Receiver<Receipt> {
+        self.book.follow()
+    }
+
     /// Ends the agent and the session: SIGHUP to the agent's group, SIGTERM
     /// after half of `grace`, SIGKILL after the whole. Returns at once; the end
     /// is that of [`super::supervise`].
@@ -148,11 +168,11 @@ impl Session {
         let _ = self.commands.send(Command::Stop { grace }).await;
     }
 
-    /// Ends the agent as [`Session::stop`] does, and starts it again; to go on
-    /// with what it was at, if it is to `resume` and can.
-    pub async fn restart(&self, grace: Duration, resume: bool) {
+    /// Ends the agent as [`Session::stop`] does, and starts it again, to go on
+    /// with what it was at, where it can.
+    pub async fn restart(&self, grace: Duration) {
         // A session that has ended has no agent to restart.
-        let _ = self.commands.send(Command::Restart { grace, resume }).await;
+        let _ = self.commands.send(Command::Restart { grace }).await;
     }
 
     /// What the agent is doing.

@@ -21,4 +21,4 @@ pub mod typist;
 pub use handle::{Judged, Life, Mailbox, Session, State, Status, open};
 pub use pending::Pending;
 pub use receipt::{Options, Outcome, PromptId, Reason, Receipt, Stage, Word};
-pub use supervise::{Job, Why, supervise};
+pub use supervise::{Job, Prepared, Start, supervise};

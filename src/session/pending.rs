@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::handle::Command;
 use super::receipt::{PromptId, Receipt};
@@ -12,8 +12,16 @@ use super::receipt::{PromptId, Receipt};
 /// How many prompts are remembered.
 const REMEMBERED: usize = 256;
 
-/// Tells whoever asked for a prompt how it stands.
-pub(super) type Ticket = watch::Sender<Receipt>;
+/// How far a reader of all receipts may be behind.
+const BEHIND: usize = 256;
+
+/// Tells whoever asked for a prompt how it stands, and whoever follows them
+/// all.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    told: watch::Sender<Receipt>,
+    all: broadcast::Sender<Receipt>,
+}
 
 /// A prompt on its way. Dropped, it goes its way all the same.
 #[derive(Debug, Clone)]
@@ -24,8 +32,20 @@ pub struct Pending {
 }
 
 /// The last prompts of a session.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Book(Arc<Mutex<Pages>>);
+#[derive(Debug, Clone)]
+pub(super) struct Book {
+    pages: Arc<Mutex<Pages>>,
+    all: broadcast::Sender<Receipt>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            pages: Arc::default(),
+            all: broadcast::Sender::new(BEHIND),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -78,23 +98,42 @@ impl Pending {
     }
 }
 
+impl Ticket {
+    pub(super) fn tell(&self, receipt: Receipt) {
+        // Nobody may follow.
+        let _ = self.all.send(receipt.clone());
+        self.told.send_replace(receipt);
+    }
+}
+
 impl Book {
+    /// Every receipt from now on, whenever it has come further.
+    pub(super) fn follow(&self) -> broadcast::Receiver<Receipt> {
+        self.all.subscribe()
+    }
+
     /// Makes a ticket for the next prompt.
     pub(super) fn open(&self, now: Instant) -> (PromptId, Ticket, watch::Receiver<Receipt>) {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.count += 1;
         let id = PromptId(pages.count);
-        let (ticket, told) = watch::channel(Receipt::new(id, now));
+        let receipt = Receipt::new(id, now);
+        let (sender, told) = watch::channel(receipt.clone());
         if pages.last.len() >= REMEMBERED {
             pages.last.pop_front();
         }
         pages.last.push_back(told.clone());
+        let ticket = Ticket {
+            told: sender,
+            all: self.all.clone(),
+        };
+        ticket.tell(receipt);
         (id, ticket, told)
     }
 
     /// How a prompt stands, if it is one of the last.
     pub(super) fn find(&self, id: PromptId) -> Option<Receipt> {
-        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let found = pages.last.iter().find(|told| told.borrow().id == id)?;
         Some(so_far(found))
     }

@@ -15,7 +15,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::detect::Manifest;
 use super::ending::{Ending, sweep};
-use super::handle::Command;
+use super::handle::{Command, State};
 use super::pending::Ticket;
 use super::receipt::{Options, PromptId, Receipt};
 use super::relay::{Down, Moved, Up};
@@ -42,6 +42,7 @@ pub(super) struct Desk {
     pub(super) typist: Typist<Ticket>,
     pub(super) manifest: Manifest,
     pub(super) busy: watch::Sender<bool>,
+    pub(super) doing: watch::Sender<State>,
 }
 
 impl Desk {
@@ -81,8 +82,8 @@ pub(super) enum End {
     Own,
     /// We did: we were asked to, or the user's terminal has gone.
     Stopped,
-    /// We did, to begin another, which goes on with what this one was at.
-    Again { resume: bool },
+    /// We did, to begin another.
+    Again,
 }
 
 /// Relays until the agent has ended and its output is shown.
@@ -95,9 +96,10 @@ pub(super) async fn run(
     let mut eyes = Eyes::open(tty)?;
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
     let mut ending: Option<Ending> = None;
-    let mut again = None;
+    let mut again = false;
     tty.note_alternate(true);
     desk.typist.agent_started(Instant::now());
+    eyes::tell(&desk.doing, State::Starting);
     let exit = loop {
         let wake = match &ending {
             Some(ending) => ending.wake(),
@@ -125,12 +127,12 @@ pub(super) async fn run(
                 Command::View(reply) => eyes.tell(reply),
                 Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => {
-                    again = None;
+                    again = false;
                     ending = Some(Ending::begin(process, grace));
                 }
                 // An end that was asked for stays one.
-                Command::Restart { grace, resume } if ending.is_none() => {
-                    again = Some(resume);
+                Command::Restart { grace } if ending.is_none() => {
+                    again = true;
                     ending = Some(Ending::begin(process, grace));
                 }
                 Command::Restart { .. } => {}
@@ -154,7 +156,7 @@ pub(super) async fn run(
         }
         if hung_up {
             tracing::info!("the terminal has gone");
-            again = None;
+            again = false;
             (up.blind, down.closed) = (true, true);
             ending.get_or_insert_with(|| Ending::begin(process, HANGUP_GRACE));
         }
@@ -186,8 +188,8 @@ pub(super) async fn run(
     }
     let end = match (stopped, again) {
         (false, _) => End::Own,
-        (true, None) => End::Stopped,
-        (true, Some(resume)) => End::Again { resume },
+        (true, false) => End::Stopped,
+        (true, true) => End::Again,
     };
     Ok(Ended { exit, end })
 }
@@ -231,7 +233,7 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed) {
 /// Tells whoever asked how a prompt stands.
 pub(super) fn answer(ticket: &Ticket, receipt: Receipt) {
     tracing::debug!(id = %receipt.id, stage = ?receipt.stage, "a prompt has come further");
-    ticket.send_replace(receipt);
+    ticket.tell(receipt);
 }
 
 pub(super) async fn until(at: Option<Instant>) {

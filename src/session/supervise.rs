@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::detect::Manifest;
-use super::handle::{Command, Life, Mailbox, Status};
+use super::handle::{Command, Life, Mailbox};
 use super::restart::{History, Next, next};
 use super::run::{Desk, End, Ended, answer, run, until};
 use super::typist::Typist;
@@ -15,19 +15,29 @@ use crate::types::exit::AgentExit;
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The first life's.
-    pub launch: Launch,
+    pub life: Prepared,
     pub restart: Restart,
     pub pacing: Pacing,
     pub manifest: Manifest,
 }
 
-/// Why there is another life.
+/// One life, ready to begin.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub launch: Launch,
+    /// It goes on with what an earlier one was at.
+    pub resumes: bool,
+}
+
+/// How another life is to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The last one ended by itself.
-    Died,
-    /// It was asked for; what the agent was at is to go on, where it can.
-    Asked { resume: bool },
+pub enum Start {
+    /// With what the last one was at, where the agent can: that one died, or
+    /// was ended for this.
+    GoOn,
+    /// With nothing: the last one had ended well, or found nothing to go on
+    /// with.
+    Afresh,
 }
 
 /// An agent that ends that soon after it was to go on with what it was at may
@@ -47,33 +57,32 @@ pub async fn supervise(
     job: Job,
     tty: impl Tty,
     mailbox: Mailbox,
-    mut prepare: impl FnMut(Why) -> Launch,
+    mut prepare: impl AsyncFnMut(Start) -> Prepared,
 ) -> Result<AgentExit, SpawnError> {
-    let mut launch = job.launch;
+    let mut life = job.life;
     let Mailbox {
         commands,
         status,
         busy,
+        doing,
     } = mailbox;
     let mut desk = Desk {
         commands,
         typist: Typist::new(job.pacing, Instant::now()),
         manifest: job.manifest,
         busy,
+        doing,
     };
     let mut history = History::default();
     let mut restarts = 0;
-    let mut why = Why::Died;
     let tell = |life, agent_pid, restarts| {
-        status.send_replace(Status {
-            life,
-            agent_pid,
-            restarts,
+        status.send_modify(|status| {
+            (status.life, status.agent_pid, status.restarts) = (life, agent_pid, restarts);
         });
     };
     let result = loop {
         let began = Instant::now();
-        let ended = match Pty::spawn(&launch, tty.size()) {
+        let ended = match Pty::spawn(&life.launch, tty.size()) {
             Ok((pty, mut process)) => {
                 tell(Life::Running, Some(process.pid()), restarts);
                 run(&pty, &mut process, &tty, &mut desk)
@@ -94,22 +103,16 @@ pub async fn supervise(
             Ok(ended) => ended,
             Err(error) => break Err(error),
         };
-        let had_nothing = end == End::Own
-            && why == Why::Asked { resume: true }
-            && !exit.is_clean()
-            && began.elapsed() < NOTHING_TO_RESUME;
-        let again = match end {
-            End::Again { resume } => Some(Why::Asked { resume }),
-            _ if had_nothing => Some(Why::Died),
-            _ => None,
-        };
-        if let Some(reason) = again {
-            why = reason;
-            tracing::info!(%exit, ?why, "the agent is started again");
+        status.send_modify(|status| status.exit = Some(exit));
+        let lived = began.elapsed();
+        // Who finds nothing says so; who is killed has found it.
+        let in_vain = life.resumes && matches!(exit, AgentExit::Code(1..));
+        if let Some(start) = at_once(end, in_vain, lived) {
+            tracing::info!(%exit, ?start, "the agent is started again");
             restarts += 1;
             tell(Life::Starting, None, restarts);
             clear(&tty).await;
-            launch = prepare(why);
+            life = prepare(start).await;
             continue;
         }
         history.note(began, Instant::now());
@@ -134,11 +137,11 @@ pub async fn supervise(
                     &format!("the agent {exit}: again in {seconds} s (Ctrl-C ends, any other key starts it now)"),
                 )
                 .await;
-                why = match wait(pause, &tty, &mut desk).await {
-                    None => break Ok(exit),
-                    Some(why) => why,
-                };
-                launch = prepare(why);
+                if !wait(pause, &tty, &mut desk).await {
+                    break Ok(exit);
+                }
+                let afresh = exit.is_clean();
+                life = prepare(if afresh { Start::Afresh } else { Start::GoOn }).await;
             }
         }
     };
@@ -151,21 +154,29 @@ pub async fn supervise(
     result
 }
 
-/// Waits between two lives; why there is another. None if the session is to
-/// end.
-async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
+/// Whether another life begins without a pause, and how; `in_vain` if this one
+/// was to go on with an earlier one, and failed.
+fn at_once(end: End, in_vain: bool, lived: Duration) -> Option<Start> {
+    match end {
+        End::Again => Some(Start::GoOn),
+        End::Own if in_vain && lived < NOTHING_TO_RESUME => Some(Start::Afresh),
+        End::Own | End::Stopped => None,
+    }
+}
+
+/// Waits between two lives. False if the session is to end.
+async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
     let again = tokio::time::sleep(pause);
     tokio::pin!(again);
     let mut keys = [0; 256];
     loop {
         let due = desk.typist.expires_at();
         tokio::select! {
-            () = &mut again => return Some(Why::Died),
+            () = &mut again => return true,
             () = until(due) => {}
-            read = tty.read(&mut keys) => return match read {
-                Ok(n) if n > 0 && !keys[..n].contains(&0x03) => Some(Why::Died),
-                _ => None,
-            },
+            read = tty.read(&mut keys) => {
+                return matches!(read, Ok(n) if n > 0 && !keys[..n].contains(&0x03));
+            }
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);
@@ -173,8 +184,8 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> Option<Why> {
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
                 Command::View(_) | Command::Judge(_) => {}
-                Command::Stop { .. } => return None,
-                Command::Restart { resume, .. } => return Some(Why::Asked { resume }),
+                Command::Stop { .. } => return false,
+                Command::Restart { .. } => return true,
             },
         }
         desk.expire();

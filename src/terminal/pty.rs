@@ -185,7 +185,9 @@ impl Drop for Process {
     }
 }
 
-fn exit(status: ExitStatus) -> AgentExit {
+/// How a process ended, as the system tells it.
+#[must_use]
+pub fn exit(status: ExitStatus) -> AgentExit {
     let byte = |n: i32| u8::try_from(n & 0xff).unwrap_or(u8::MAX);
     match status.signal() {
         Some(signal) => AgentExit::Signal(byte(signal)),

@@ -34,7 +34,7 @@ pub const UNDO: &[u8] = b"\x18\x1b[?2026l\
 /// where it was when it was left the last time, over what came since.
 pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 
-/// Where the user is: [`DevTty`], or [`Headless`].
+/// Where the user is: [`DevTty`], or [`Headless`], or [`super::Nowhere`].
 #[expect(async_fn_in_trait, reason = "used by generics of this crate alone")]
 pub trait Tty {
     fn size(&self) -> TermSize;
@@ -66,8 +66,7 @@ pub trait Tty {
     fn suspend(&self) -> io::Result<()>;
 }
 
-/// True if the launch has a terminal to run in. If neither standard input nor
-/// output is one, it runs [`Headless`].
+/// True if there is a terminal to run in.
 #[must_use]
 pub fn foreground() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::conversation::Ways;
 use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
@@ -61,7 +62,7 @@ pub struct AgentSpec {
     pub merge_project: bool,
     pub approve_tools: bool,
     pub restart: Restart,
-    pub resume_args: Vec<String>,
+    pub conversations: Ways,
     pub session_env_prefix: Vec<String>,
     pub pacing: Pacing,
 }

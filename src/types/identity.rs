@@ -240,6 +240,26 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A random id as RFC 9562 writes it, version 4.
+///
+/// # Panics
+/// If the system has no random numbers.
+#[must_use]
+pub fn uuid() -> String {
+    let mut bytes = random::<16>();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex(&bytes);
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
+}
+
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes

@@ -6,6 +6,7 @@ pub mod absent;
 pub mod agent;
 pub mod auth;
 pub mod context;
+pub mod conversation;
 pub mod credential;
 pub mod evidence;
 pub mod exit;

@@ -118,8 +118,8 @@ fn main() -> ExitCode {
     runtime.block_on(Agent::new(Args::parse_from(own_args())).run())
 }
 
-/// Flags that tell an agent of its servers.
-const TOLD: [&str; 10] = [
+/// Flags that tell an agent of its servers and its conversations.
+const TOLD: [&str; 12] = [
     "--additional-mcp-config",
     "--allow-tool",
     "--allowed-tools",
@@ -128,6 +128,8 @@ const TOLD: [&str; 10] = [
     "--mcp-config",
     "--mcp-config-file",
     "--policy",
+    "--resume",
+    "--session-id",
     "--settings",
     "--settings-file",
 ];

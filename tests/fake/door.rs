@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use wrapper::session::{self, Job, Options, Session, detect::Manifest};
+use wrapper::session::{self, Job, Options, Prepared, Session, detect::Manifest};
 use wrapper::terminal::{DevTty, Headless, Launch, SpawnError, foreground};
 use wrapper::types::agent::{Pacing, Restart};
 use wrapper::types::exit::Exit;
@@ -27,6 +27,15 @@ pub(crate) async fn run() -> ExitCode {
     let stem = std::path::Path::new(&program)
         .file_stem()
         .unwrap_or_default();
+    let life = Prepared {
+        launch: Launch {
+            program: program.clone().into(),
+            args: args.collect(),
+            env: std::env::vars_os().collect(),
+            cwd: std::env::current_dir().expect("a directory"),
+        },
+        resumes: false,
+    };
     let job = Job {
         restart: Restart::from_str(&restart.to_string_lossy(), true).expect("a policy"),
         pacing: Pacing {
@@ -36,12 +45,7 @@ pub(crate) async fn run() -> ExitCode {
             ..Pacing::default()
         },
         manifest: Manifest::of(&stem.to_string_lossy()),
-        launch: Launch {
-            program: program.clone().into(),
-            args: args.collect(),
-            env: std::env::vars_os().collect(),
-            cwd: std::env::current_dir().expect("a directory"),
-        },
+        life: life.clone(),
     };
     let (session, mailbox) = session::open();
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
@@ -57,8 +61,7 @@ pub(crate) async fn run() -> ExitCode {
     if let Ok(stream) = UnixStream::connect(socket).await {
         tokio::spawn(serve(stream, session, panic));
     }
-    let launch = job.launch.clone();
-    let again = move |_| launch.clone();
+    let again = async |_| life.clone();
     let result = if foreground() {
         let tty = DevTty::open().expect("a terminal");
         let broken = async {

@@ -6,6 +6,7 @@ mod support;
 mod agentchattr; // the server that plays agentchattr, and a launch against it
 mod agents; // every built-in agent finds every server
 mod authorized; // credentials that live, on their way to a server
+mod background; // sessions without a terminal
 mod bridge; // an agent that speaks stdio, and its session's servers
 mod completions; // what shells complete, the manual, the help
 mod config; // what a configuration may say, and how a wrong one is told
@@ -23,9 +24,11 @@ mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
 mod identity; // one name for life, on agentchattr's server
 mod inbox; // mentions on their way to become prompts, on agentchattr's server
 mod inject; // what agents are told, and what is put back
+mod killed; // sessions and agents that are killed, whatever they are at
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
+mod managed; // sessions ended, followed, and read about
 mod matrix; // real agents' requests to a server that fails in every way
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
@@ -33,6 +36,7 @@ mod proxy; // a tool call through the proxy
 mod queue; // mentions in files that others append to
 mod remote; // servers that are not the hub: TLS, SSE, credentials, context
 mod repair; // what breaks between the proxy and an upstream
+mod resume; // agents that go on with what they were at
 mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
 mod send; // prompts that are sent to a session, and their receipts

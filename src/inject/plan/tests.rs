@@ -27,7 +27,7 @@ fn spec(name: &str, inject: Inject) -> AgentSpec {
         merge_project: true,
         approve_tools: false,
         restart: Restart::Never,
-        resume_args: Vec::new(),
+        conversations: crate::types::conversation::Ways::default(),
         session_env_prefix: Vec::new(),
         pacing: Pacing::default(),
     }

@@ -21,7 +21,7 @@ mod verdict;
 pub use manifest::Manifest;
 pub use region::Region;
 pub use rule::Shows;
-pub use verdict::{Held, Sight, Verdict};
+pub use verdict::{Held, START, Sight, Verdict};
 
 /// A picture of the agent's screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::session::activity::STILL;
 use crate::session::handle::State;
 
 /// How long an agent that asks for no pastes counts as starting.
-const START: Duration = Duration::from_secs(10);
+pub const START: Duration = Duration::from_secs(10);
 
 /// What may be typed into such a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Desk, answer};
 use crate::session::activity::{Activity, STILL};
-use crate::session::detect::{Manifest, Verdict, View};
+use crate::session::detect::{Manifest, START, Verdict, View};
 use crate::session::handle::{Judged, State};
 use crate::session::receipt::Outcome;
 use crate::session::relay::Down;
@@ -50,6 +50,8 @@ struct Seen {
 impl Eyes {
     pub(super) fn open(tty: &impl Tty) -> io::Result<Self> {
         let now = Instant::now();
+        let mut activity = Activity::default();
+        activity.look_at(now + START);
         Ok(Self {
             feed: Feed::start(tty.size())?,
             attended: false,
@@ -57,7 +59,7 @@ impl Eyes {
             still_since: now,
             born: now,
             moved_at: now,
-            activity: Activity::default(),
+            activity,
             glance: None,
         })
     }
@@ -151,6 +153,7 @@ impl Eyes {
                     if receipt.outcome() == Some(&Outcome::Submitted) {
                         self.activity.submitted(now);
                         tell(&desk.busy, true);
+                        tell(&desk.doing, State::Busy);
                     }
                     answer(&ticket, receipt);
                 }
@@ -194,18 +197,23 @@ impl Eyes {
     pub(super) fn take(&mut self, looked: Looked, desk: &Desk) {
         match looked {
             Looked::Close(look) => self.see(look, &desk.manifest),
-            Looked::Passing(look) => self.note(&look, &desk.manifest, &desk.busy),
+            Looked::Passing(look) => self.note(&look, desk),
         }
     }
 
-    /// Tells whether the agent works.
-    fn note(&self, look: &Look, manifest: &Manifest, busy: &watch::Sender<bool>) {
+    /// Tells what the agent does, and whether that is work.
+    fn note(&mut self, look: &Look, desk: &Desk) {
         let (now, view) = (Instant::now(), view(&look.picture));
         let (born, still) = (now - self.born, now - self.moved_at);
-        let state = manifest
-            .judge(&view)
-            .state(view.bracketed_paste, born, still);
-        tell(busy, self.activity.works(now, state));
+        let verdict = desk.manifest.judge(&view);
+        let state = verdict.state(view.bracketed_paste, born, still);
+        if state == State::Starting && born < START {
+            // It may be judged otherwise then, without another word.
+            self.activity.look_at(self.born + START);
+        }
+        let works = self.activity.works(now, state);
+        tell(&desk.busy, works);
+        tell(&desk.doing, if works { State::Busy } else { state });
     }
 
     /// The screen after everything that was shown so far.
@@ -268,6 +276,6 @@ fn view(picture: &Picture) -> View {
 }
 
 /// Tells of a change, and of nothing else.
-pub(super) fn tell(busy: &watch::Sender<bool>, works: bool) {
-    busy.send_if_modified(|busy| std::mem::replace(busy, works) != works);
+pub(super) fn tell<T: Copy + PartialEq>(told: &watch::Sender<T>, now: T) {
+    told.send_if_modified(|before| std::mem::replace(before, now) != now);
 }

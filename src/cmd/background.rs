@@ -1,0 +1,115 @@
+//! `-d`: the launch runs in a process of its own, which leaves our terminal.
+//!
+//! The process is ourselves once more, told by `--detached`. Until its agent
+//! runs it shares our terminal for what has to be asked and our standard error
+//! for what goes wrong; then it says so on the pipe that its standard output
+//! is, and lets go of everything.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use anyhow::{Context, anyhow};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::SignalKind;
+use tracing::warn;
+
+use super::front::Detached;
+use super::setting::block_on;
+use super::signals::Signals;
+use crate::report::{self, Failure};
+use crate::terminal::pty;
+use crate::types::exit::Exit;
+
+/// Starts the launch that our own command line names, waits until its agent
+/// runs, and prints its name. If it comes to nothing, its exit is ours: it has
+/// said why itself.
+pub(super) fn start(json: bool) -> Result<Exit, Failure> {
+    block_on(Exit::Failed, async {
+        let mut signals = Signals::catch().map_err(failed)?;
+        let program = std::env::current_exe()
+            .context("cannot find our own program")
+            .map_err(failed)?;
+        let mut child = Command::new(program)
+            .arg("--detached")
+            .args(std::env::args_os().skip(1))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the session's process")
+            .map_err(failed)?;
+        let Some(detached) = told(&mut child, &mut signals).await.map_err(failed)? else {
+            let status = child.wait().await.context("cannot wait").map_err(failed)?;
+            return Ok(Exit::Agent(pty::exit(status)));
+        };
+        if json {
+            report::json(&detached);
+        } else {
+            report::line(&detached.name);
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// What the session says once its agent runs; None if it ends before. Whoever
+/// interrupts us interrupts it; whoever hangs up on us does not.
+async fn told(child: &mut Child, signals: &mut Signals) -> anyhow::Result<Option<Detached>> {
+    let pipe = child.stdout.take().context("no pipe")?;
+    let mut line = String::new();
+    let mut reader = BufReader::new(pipe);
+    let mut reading = std::pin::pin!(reader.read_line(&mut line));
+    loop {
+        tokio::select! {
+            read = &mut reading => {
+                read.context("cannot hear of the session")?;
+                break;
+            }
+            kind = signals.next() => match child.id() {
+                Some(pid) if kind != SignalKind::hangup() => {
+                    // It may have ended since.
+                    let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+                }
+                _ => return Err(anyhow!("hung up on: the session goes on without us")),
+            },
+        }
+    }
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let detached = serde_json::from_str(&line).context("cannot read what the session says")?;
+    Ok(Some(detached))
+}
+
+/// In the session's process: a process session of its own, so that no terminal
+/// that closes ends it.
+pub(super) fn leave() -> Result<(), Failure> {
+    setsid()
+        .map(drop)
+        .context("cannot leave the terminal")
+        .map_err(failed)
+}
+
+/// In the session's process: lets go of what it shares with whoever started it.
+pub(super) fn fall_silent() {
+    let silence = || -> anyhow::Result<()> {
+        let null = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .context("cannot open /dev/null")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        Ok(())
+    };
+    if let Err(error) = silence() {
+        let error = format!("{error:#}");
+        warn!(error, "the caller's standard streams are still open");
+    }
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
+}

@@ -1,0 +1,114 @@
+//! Where a launch shows itself: in a terminal, to nobody, or to a service
+//! manager; and who is told once its agent runs.
+
+use std::sync::Once;
+
+use serde::{Deserialize, Serialize};
+
+use super::background;
+use super::notify::Notifier;
+use crate::cli::Run;
+use crate::paths::Env;
+use crate::report::{self, Failure};
+use crate::types::context::SessionContext;
+use crate::types::identity::SessionId;
+
+/// What an agent takes its terminal for where nobody has said so: the screen's
+/// model is one of these.
+const TERM: &str = "xterm-256color";
+
+/// Where a launch shows itself.
+#[derive(Debug)]
+pub(super) enum Front {
+    Terminal,
+    Background,
+    Headless(Notifier),
+}
+
+/// What whoever detached a session is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Detached {
+    pub(super) name: String,
+    pub(super) id: SessionId,
+    /// The session's own process.
+    pub(super) pid: u32,
+}
+
+/// A front that is told once that the agent runs.
+#[derive(Debug)]
+pub(super) struct Ready {
+    front: Front,
+    once: Once,
+}
+
+impl Front {
+    /// What the command line asks for. `env` is made that of an agent there.
+    pub(super) fn of(args: &Run, env: &mut Env) -> Self {
+        if !args.detached && !args.headless {
+            return Self::Terminal;
+        }
+        let known = env.get("TERM".as_ref() as &std::ffi::OsStr);
+        if known.is_none_or(|term| term.is_empty() || term == "dumb") {
+            env.insert("TERM".into(), TERM.into());
+        }
+        let notifier = Notifier::take(env);
+        if args.headless {
+            Self::Headless(notifier)
+        } else {
+            Self::Background
+        }
+    }
+
+    /// Leaves the caller's terminal, if it is to be left; what had to be asked
+    /// there has been asked.
+    pub(super) fn leave(&self) -> Result<(), Failure> {
+        match self {
+            Self::Background => background::leave(),
+            Self::Terminal | Self::Headless(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal)
+    }
+
+    pub(super) fn is_headless(&self) -> bool {
+        matches!(self, Self::Headless(_))
+    }
+
+    /// Tells a service manager of a change.
+    pub(super) fn tell(&self, lines: &str) {
+        if let Self::Headless(notifier) = self {
+            notifier.tell(lines);
+        }
+    }
+}
+
+impl Ready {
+    pub(super) fn new(front: Front) -> Self {
+        Self {
+            front,
+            once: Once::new(),
+        }
+    }
+
+    pub(super) fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// The agent runs, or has run.
+    pub(super) fn tell(&self, session: &SessionContext) {
+        self.once.call_once(|| match &self.front {
+            Front::Terminal => {}
+            Front::Headless(notifier) => notifier.tell("READY=1"),
+            Front::Background => {
+                report::json(&Detached {
+                    name: session.name.clone(),
+                    id: session.id.clone(),
+                    pid: std::process::id(),
+                });
+                background::fall_silent();
+            }
+        });
+    }
+}
