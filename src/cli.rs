@@ -124,7 +124,7 @@ pub enum Verb {
 }
 
 #[derive(Debug, Default, Args)]
-#[command(group = ArgGroup::new("prints").args(["dry_run", "detach", "tmux"]).multiple(true))]
+#[command(group = ArgGroup::new("printed").args(["detach", "dry_run", "tmux"]).multiple(true))]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 pub struct Run {
     /// A configured agent: claude, codex, gemini …
@@ -147,7 +147,7 @@ pub struct Run {
     #[arg(long)]
     pub offline: bool,
     /// Run inside tmux, in a session named after the agent
-    #[arg(long, conflicts_with_all = ["detach", "headless"])]
+    #[arg(long, conflicts_with = "headless")]
     pub tmux: bool,
     /// Started by `--tmux`: the socket on which it is told how the launch goes
     #[arg(long, hide = true, conflicts_with = "tmux", value_name = "SOCKET")]
@@ -164,9 +164,8 @@ pub struct Run {
     /// Show what would be set, written and run; do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print it as JSON: what would be done, or, in the background and with
-    /// `--tmux`, who was launched
-    #[arg(long, requires = "prints")]
+    /// Print it as JSON: what would be done, or who was launched out of sight
+    #[arg(long, requires = "printed")]
     pub json: bool,
     #[command(flatten)]
     pub options: Options,

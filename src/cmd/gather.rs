@@ -194,9 +194,9 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
             return Ok(false);
         }
         (None, true) => {}
-        // Nobody may be there to answer: in a pane whoever started it was asked,
-        // and without a terminal of its own somebody else may sit at this one.
-        (None, false) if args.headless || args.pane.is_some() => {}
+        // Nobody may be looking at the pane: whoever started it was asked.
+        // Somebody may sit at the terminal of a service that wants none.
+        (None, false) if args.pane.is_some() || args.headless => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

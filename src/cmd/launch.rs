@@ -38,11 +38,11 @@ use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
 
 pub(super) fn run(args: Run) -> Result<Exit, Failure> {
-    if args.detach && !args.detached && !args.dry_run {
-        return background::start(args.json);
-    }
     if args.tmux && !args.dry_run {
         return tmux::run(&args);
+    }
+    if args.detach && !args.detached && !args.dry_run {
+        return background::start(args.json);
     }
     let Some(socket) = &args.pane else {
         return launch(args, None);
@@ -197,6 +197,10 @@ impl Launch {
         held: &mut Option<SessionDir>,
         signals: Signals,
     ) -> Result<Exit, Failure> {
+        let state = paths::state(&self.setting.env);
+        let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
+        let dir = &*held.insert(made);
+        let log = log::open(&state, &dir.id, &self.setting, self.ready.front()).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
             |identity| identity.name.to_string(),
@@ -204,10 +208,6 @@ impl Launch {
         if let Some(pane) = &self.pane {
             pane.rename(&name).await?;
         }
-        let state = paths::state(&self.setting.env);
-        let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
-        let dir = &*held.insert(made);
-        let log = log::open(&state, &dir.id, &self.setting, self.ready.front()).map_err(failed)?;
         info!(session = %dir.id, agent = %self.spec.name, name, "launched");
         for text in &self.told.warnings {
             warn!(text, "told the user");

@@ -32,6 +32,9 @@ use crate::types::size::TermSize;
 /// The oldest tmux whose exact targets and direct commands are as we need them.
 pub(super) const OLDEST: (u32, u32) = (2, 6);
 
+/// What is done outside.
+const OUTSIDE: [&str; 4] = ["--tmux", "--json", "-d", "--detach"];
+
 /// How long what tmux runs may take to ask us.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,7 +80,7 @@ pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
             report::json(&running);
             return Ok(Exit::Done);
         }
-        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        if !args.detach && io::stdin().is_terminal() && io::stdout().is_terminal() {
             return session.show(&setting.env, told, signals).await;
         }
         report::note(format_args!(
@@ -247,7 +250,7 @@ fn inner_args(args: impl Iterator<Item = OsString>, socket: &Path) -> Vec<OsStri
     let mut is_ours = true;
     inner.extend(args.filter(|arg| {
         is_ours &= arg != "--";
-        !(is_ours && (arg == "--tmux" || arg == "--json"))
+        !(is_ours && OUTSIDE.iter().any(|ours| arg == ours))
     }));
     inner
 }
@@ -357,7 +360,7 @@ mod tests {
 
     #[test]
     fn the_launch_inside_is_the_one_outside() {
-        let args = "--tmux claude --json --label x -- --tmux -d".split(' ');
+        let args = "--tmux claude --json -d --label x -- --tmux -d".split(' ');
         let inner = inner_args(args.map(Into::into), Path::new("/s"));
         assert_eq!(
             inner.join(std::ffi::OsStr::new(" ")),

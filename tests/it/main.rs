@@ -14,8 +14,8 @@ mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod credentials; // credentials that live, from real commands and files
 mod detour; // servers behind a proxy of the environment
-mod draft; // a human's unfinished line, put aside for a prompt
 mod doctor; // what is found wrong, and that nothing is left behind
+mod draft; // a human's unfinished line, put aside for a prompt
 mod explain; // why a state is what it is: a session's, and a screen's that was written down
 mod family; // sessions of one base, on agentchattr's server
 mod fault; // a session that ends by an error of our own
@@ -27,8 +27,8 @@ mod hub_sse; // the hub over SSE, and an agent that speaks nothing else
 mod identity; // one name for life, on agentchattr's server
 mod inbox; // mentions on their way to become prompts, on agentchattr's server
 mod inject; // what agents are told, and what is put back
-mod kills; // ten thousand mentions, and ten kills of the wrapper
 mod killed; // sessions and agents that are killed, whatever they are at
+mod kills; // ten thousand mentions, and ten kills of the wrapper
 mod launch; // a launch from end to end, its exit codes and its leavings
 mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
