@@ -130,6 +130,13 @@ impl Outer {
         .await
     }
 
+    /// Ends a fake agent, and the program with it, by a key that it takes
+    /// anywhere but in a dialog.
+    pub(crate) async fn leave(mut self) {
+        self.keys(b"\x04").await;
+        assert_eq!(self.end().await, AgentExit::Code(0));
+    }
+
     async fn read(&mut self) -> bool {
         let more = read(&self.pty, &mut self.screen, &mut self.bytes).await;
         self.closed |= !more;
