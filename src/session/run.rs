@@ -147,10 +147,10 @@ pub(super) async fn run(
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);
                 }
-                Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 Command::Recall(id) => desk.typist.recall(Instant::now(), id),
                 Command::Interest(_, Interest::Repaint) => stage.repaint(),
                 Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
+                Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 Command::View(reply) => eyes.tell(reply),
                 Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => course.stop(process, grace),

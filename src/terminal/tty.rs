@@ -29,13 +29,14 @@ pub const UNDO: &[u8] = b"\x18\x1b[?2026l\
     \x1b[?1004l\x1b[?2004l\x1b[?2031l\x1b[?2048l\x1b[>4m\x1b[<u\x1b[<u\
     \x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b(B\x0f\x1b[0m\x1b[0 q\x1b[?25h";
 
+/// Leaves the alternate screen where nobody knows whether it is on: the cursor
+/// stays.
+const LEAVE_PERHAPS: &[u8] = b"\x1b[?1047l\x1b[<u\x1b[<u";
+
 /// Leaves the alternate screen, and the keyboard protocol of the other one.
 /// Not to be written where that is off: some terminals put the cursor back to
 /// where it was when it was left the last time, over what came since.
 pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
-
-/// The same where nobody knows whether it is on: the cursor stays.
-const LEAVE_PERHAPS: &[u8] = b"\x1b[?1047l\x1b[<u\x1b[<u";
 
 /// Where the user is: [`DevTty`], or [`Headless`], or [`super::Nowhere`].
 #[expect(async_fn_in_trait, reason = "used by generics of this crate alone")]

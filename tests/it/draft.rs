@@ -3,7 +3,6 @@
 use std::fs;
 
 use serde_json::Value;
-use wrapper::types::exit::AgentExit;
 
 use super::support::pty::Outer;
 use super::support::sender::{end, receipt, send, submitted};
@@ -54,7 +53,7 @@ async fn a_draft_makes_room_for_a_prompt_and_comes_back_as_it_was() {
         .await;
     assert_eq!(world.prompts(), ["hello", &format!("{DRAFT}!")]);
     assert_eq!(typed(&world), keys + "!\r");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -71,10 +70,5 @@ async fn a_draft_that_cannot_be_put_aside_is_not_touched() {
         .until("the line", |_| world.prompts().len() == 1)
         .await;
     assert_eq!(world.prompts(), [DRAFT]);
-    leave(terminal).await;
-}
-
-async fn leave(mut terminal: Outer) {
-    terminal.keys(b"\x04").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
+    terminal.leave().await;
 }

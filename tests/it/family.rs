@@ -35,11 +35,6 @@ fn names(world: &World, of: &[&Outer]) -> Vec<String> {
     of.iter().filter_map(name).collect()
 }
 
-async fn leave(mut terminal: Outer) {
-    terminal.keys(b"/exit 0\r").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
-}
-
 /// Waits until this was said, whatever else was.
 async fn hears(server: &Agentchattr, what: &str) {
     meanwhile(what, async || {
@@ -58,11 +53,11 @@ async fn a_call_that_waits_is_made_under_the_old_name() {
     terminal.keys(b"go\r").await;
     hears(&server, "fake: here I am").await;
     assert_eq!(names(&world, &[&terminal]), ["fake"]);
-    leave(terminal).await;
+    terminal.leave().await;
     // And so does who comes after it, though the name is reserved.
     let terminal = launch(&world, "I am new").await;
     assert_eq!(names(&world, &[&terminal]), ["fake"]);
-    leave(terminal).await;
+    terminal.leave().await;
     assert_eq!(server.told("deregister").await.len(), 2);
 }
 
@@ -73,9 +68,9 @@ async fn siblings_hear_at_once_who_comes_and_goes() {
     let first = launch(&world, "one").await;
     let second = launch(&world, "two").await;
     assert_eq!(names(&world, &[&first, &second]), ["fake-1", "fake-2"]);
-    leave(first).await;
+    first.leave().await;
     assert_eq!(names(&world, &[&second]), ["fake"]);
-    leave(second).await;
+    second.leave().await;
     assert_eq!(server.told("deregister").await.len(), 2);
 }
 
@@ -171,7 +166,7 @@ async fn two_of_one_base_keep_their_names_when_one_is_given_up() {
     hears(&server, "fake-2: two").await;
     assert_eq!(names(&world, &[&first, &second]), ["fake-1", "fake-2"]);
     for terminal in [first, second] {
-        leave(terminal).await;
+        terminal.leave().await;
     }
 }
 
@@ -182,14 +177,14 @@ async fn the_human_may_give_the_name_of_the_base() {
     let first = launch(&world, "one").await;
     let second = launch(&world, "two").await;
     let third = launch(&world, "three").await;
-    leave(first).await;
+    first.leave().await;
     let label = json!({"label": "fake"});
     server.ask("POST /api/label/fake-2", &label).await;
     eventually("the human's name", || {
         (names(&world, &[&second, &third]) == ["fake", "fake-3"]).then_some(())
     });
     for terminal in [second, third] {
-        leave(terminal).await;
+        terminal.leave().await;
     }
 }
 
@@ -213,6 +208,6 @@ async fn three_of_one_base_keep_their_names_when_the_server_restarts() {
     }
     assert_eq!(names(&world, &[&first, &second, &third]), expected);
     for terminal in [third, second, first] {
-        leave(terminal).await;
+        terminal.leave().await;
     }
 }

@@ -5,7 +5,6 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use wrapper::types::exit::AgentExit;
 
 use super::support::agentchattr::Agentchattr;
 use super::support::pty::Outer;
@@ -17,11 +16,6 @@ async fn until_prompted(world: &World, terminal: &mut Outer, count: usize) -> Ve
         .until("prompts", |_| world.prompts().len() >= count)
         .await;
     world.prompts()
-}
-
-async fn leave(mut terminal: Outer) {
-    terminal.keys(b"/exit 0\r").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
 #[tokio::test]
@@ -58,7 +52,7 @@ async fn a_prompt_brings_the_role_and_the_rules_along() {
     server.say("general", "@fake two").await;
     let second = until_prompted(&world, &mut terminal, 2).await.remove(1);
     assert!(second.ends_with("ROLE: re[201~view !er"), "{second}");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -91,7 +85,7 @@ async fn what_was_written_before_the_launch_is_delivered() {
             "use mcp to read #dev - you're mentioned, take appropriate action and respond",
         ]
     );
-    leave(terminal).await;
+    terminal.leave().await;
     let left = fs::read_dir(server.data_dir.join(".wrapper-queues")).expect("listed");
     assert_eq!(left.count(), 0);
 }
@@ -121,7 +115,7 @@ async fn a_mention_that_waits_is_reported_once_and_delivered_later() {
     let prompts = until_prompted(&world, &mut terminal, 1).await;
     assert!(prompts[0].contains("#dev and #general -"), "{prompts:?}");
     assert_eq!(reports().await.len(), 1);
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -136,7 +130,7 @@ async fn a_mention_that_was_not_shown_is_typed_again_when_others_come() {
     let prompts = until_prompted(&world, &mut terminal, 2).await;
     assert!(prompts[0].contains("#dev -"), "{prompts:?}");
     assert!(prompts[1].contains("#ops -"), "{prompts:?}");
-    leave(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -154,8 +148,7 @@ async fn the_chat_is_told_of_a_mention_that_may_be_lost() {
         meanwhile("a word of it", told).await,
         "fake: (wrapper) fake may not have been reached: no reaction to Enter. mentions that may be lost: 1; they are not typed again."
     );
-    terminal.keys(b"\x04").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -179,7 +172,7 @@ async fn an_agent_that_goes_says_what_waits_for_it() {
     let mut next = world.launch(&["fake"]);
     let prompts = until_prompted(&world, &mut next, 1).await;
     assert!(prompts[0].contains("#dev -"), "{prompts:?}");
-    leave(next).await;
+    next.leave().await;
 }
 
 #[tokio::test]
@@ -206,5 +199,5 @@ async fn the_hub_sees_when_the_agent_works_and_that_it_was_cut_off() {
             .find(|line| line.contains("Agent routing for fake interrupted"))
     };
     meanwhile("the flag", cut_off).await;
-    leave(terminal).await;
+    terminal.leave().await;
 }

@@ -1,7 +1,6 @@
 //! A mention in the chat becomes a prompt in the agent's terminal, safely.
 
 use serde_json::Value;
-use wrapper::types::exit::AgentExit;
 
 use super::support::eventually;
 use super::support::sender::stands;
@@ -33,8 +32,7 @@ async fn a_mention_is_typed_read_and_answered() {
         calls[0]["result"].to_string().contains("are you there?"),
         "{calls:?}"
     );
-    terminal.keys(b"/exit 0\r").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -54,8 +52,7 @@ async fn an_open_dialog_is_never_answered_by_a_mention() {
         .filter(|entry| entry.get("approved").is_some())
         .count();
     assert_eq!(approvals, 1, "{:?}", world.report());
-    terminal.keys(b"/exit 0\r").await;
-    terminal.end().await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -75,8 +72,7 @@ async fn mentions_that_wait_become_one_prompt_with_every_channel() {
     let prompts = world.prompts();
     assert_eq!(prompts.len(), 1, "{prompts:?}");
     assert!(prompts[0].contains("#dev and #general -"), "{prompts:?}");
-    first.keys(b"/exit 0\r").await;
-    first.end().await;
+    first.leave().await;
 }
 
 #[tokio::test]
@@ -97,8 +93,7 @@ async fn a_mention_outlives_the_agent_that_was_to_get_it() {
     terminal
         .until("the prompt", |_| world.prompts().len() == 1)
         .await;
-    terminal.keys(b"/exit 0\r").await;
-    terminal.end().await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -115,8 +110,7 @@ async fn a_users_unfinished_line_is_left_alone() {
     terminal.keys(b"\r").await;
     terminal.until("both", |_| world.prompts().len() == 2).await;
     assert_eq!(world.prompts()[0], "half a thought");
-    terminal.keys(b"/exit 0\r").await;
-    terminal.end().await;
+    terminal.leave().await;
 }
 
 #[tokio::test]

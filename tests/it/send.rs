@@ -22,11 +22,6 @@ async fn begin_a_line(terminal: &mut Outer) {
     terminal.shows("half a li").await;
 }
 
-async fn exit(mut terminal: Outer) {
-    terminal.keys(b"\x04").await;
-    assert_eq!(terminal.end().await, AgentExit::Code(0));
-}
-
 #[tokio::test]
 async fn a_prompt_has_a_receipt() {
     let world = World::new();
@@ -54,7 +49,7 @@ async fn a_prompt_has_a_receipt() {
         assert!(receipt[key].is_u64(), "{receipt}");
     }
     assert_eq!(world.prompts(), ["hello there"]);
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -75,7 +70,7 @@ async fn senders_are_served_one_after_the_other() {
     let mut prompts = world.prompts();
     prompts.sort();
     assert_eq!(prompts, ["prompt 0", "prompt 1", "prompt 2", "prompt 3"]);
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -99,7 +94,7 @@ async fn a_dialog_refuses_a_prompt_in_time_and_is_not_answered() {
     terminal.shows("\n>").await;
     submitted(&world, &mut terminal, "now").await;
     assert_eq!(world.prompts(), ["now"]);
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -113,7 +108,7 @@ async fn nobody_waits_who_does_not_want_to() {
     terminal.keys(b"ne\r").await;
     stands(&world, "p1", ("submitted", ""));
     assert_eq!(world.prompts(), ["half a line", "later"]);
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -129,7 +124,7 @@ async fn a_sender_who_goes_away_takes_the_prompt_back() {
     terminal.keys(b"ne\r").await;
     submitted(&world, &mut terminal, "after").await;
     assert_eq!(world.prompts(), ["half a line", "after"]);
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -146,7 +141,7 @@ async fn a_prompt_of_20_kilobytes_arrives_whole() {
     let (receipt, done) = receipt(&mut terminal, sent).await;
     assert!(done, "{receipt}");
     assert!(world.prompts() == [text], "it is another");
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -167,7 +162,7 @@ async fn what_cannot_be_sent_is_said_at_once() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(says), "{said}");
     }
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -196,7 +191,7 @@ async fn an_agent_that_does_nothing_with_enter_leaves_it_unknown() {
         (end(&receipt), done),
         (("unknown", "no reaction to Enter"), false)
     );
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -211,13 +206,13 @@ async fn an_idle_agent_is_waited_for() {
     let sent = send(&world, &["--wait", "idle", "--timeout", "1s", "hello"]);
     let (receipt, done) = receipt(&mut terminal, sent).await;
     assert_eq!((end(&receipt), done), (("refused", "busy"), false));
-    exit(terminal).await;
+    terminal.leave().await;
 
     let mut terminal = open(&world, &[], "\n>").await;
     let sent = send(&world, &["--wait", "idle", "at last"]);
     let (receipt, done) = self::receipt(&mut terminal, sent).await;
     assert!(done, "{receipt}");
-    exit(terminal).await;
+    terminal.leave().await;
 }
 
 #[tokio::test]
@@ -236,5 +231,5 @@ async fn the_screen_is_shown_as_it_is() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(text, "fake agent\n> häßlich 漢\n");
     terminal.keys(b"\x15").await;
-    exit(terminal).await;
+    terminal.leave().await;
 }

@@ -7,6 +7,7 @@ mod waiting;
 use super::*;
 use crate::session::detect::{Sight, View};
 use crate::session::receipt::Stage;
+use crate::terminal::keys;
 
 /// A typist, a clock, and what it looks at.
 struct Desk {

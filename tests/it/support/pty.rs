@@ -116,6 +116,13 @@ impl Outer {
         self.process
     }
 
+    /// Ends a fake agent, and the program with it, by a key that it takes
+    /// anywhere but in a dialog.
+    pub(crate) async fn leave(mut self) {
+        self.keys(b"\x04").await;
+        assert_eq!(self.end().await, AgentExit::Code(0));
+    }
+
     /// Reads to the end, and returns how the program ended.
     pub(crate) async fn end(&mut self) -> AgentExit {
         soon("the program's end", async {
