@@ -104,6 +104,7 @@ pub(super) async fn run(
             None => eyes.wake(desk, down.is_idle()),
         };
         let mut hung_up = false;
+        let room = eyes.feed.room();
         tokio::select! {
             biased;
             moved = down.next() => match moved {
@@ -139,13 +140,13 @@ pub(super) async fn run(
                 Change::Ended(exit) => break exit,
                 Change::Stopped => suspend(pty, process, tty)?,
             },
-            looked = eyes.next() => eyes.take(looked, desk),
+            looked = eyes.next() => eyes.take(looked, desk, &mut down).await,
             () = tty.resized() => {
                 eyes.feed.resize(tty.size());
                 pty.resize(tty.size())?;
             }
             () = until(wake) => {}
-            moved = up.next() => match moved {
+            moved = up.next_after(room) => match moved {
                 Moved::Read(n) => eyes.output(up.show(n).await),
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,

@@ -45,6 +45,9 @@ pub trait Tty {
     /// Shows a part of `buf`; waits while the terminal takes nothing.
     async fn write(&self, buf: &[u8]) -> io::Result<usize>;
 
+    /// True if there is a terminal that answers what agents ask; else we do.
+    fn answers(&self) -> bool;
+
     /// Waits until the size may have changed.
     async fn resized(&self);
 
@@ -124,6 +127,10 @@ impl Tty for DevTty {
 
     async fn write(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.write(buf).await
+    }
+
+    fn answers(&self) -> bool {
+        true
     }
 
     async fn resized(&self) {
@@ -221,6 +228,10 @@ impl Tty for Headless {
         room.map_err(|_| io::ErrorKind::BrokenPipe)?
             .send(Chunk::Output(buf.to_vec()));
         Ok(buf.len())
+    }
+
+    fn answers(&self) -> bool {
+        false
     }
 
     async fn resized(&self) {
