@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::draft::Draft;
 use super::handle::Interest;
+use crate::terminal::query::Sieve;
 use crate::terminal::screen::Screen;
 use crate::terminal::{Feed, Keyframe, Tty};
 use crate::types::exit::AgentExit;
@@ -252,6 +253,7 @@ fn blank(size: TermSize) -> Queued {
         size,
         shown: 0,
         unsure: false,
+        sieve: Sieve::default(),
     });
     Queued::Keyframe(keyframe)
 }

@@ -146,7 +146,7 @@ impl Screen<'_> {
                 }
                 Shown::Keyframe(keyframe.size, keyframe.bytes.into())
             }
-            Piece::Output(output) => Shown::Output(output),
+            Piece::Output(output) => Shown::Output(output.into()),
             Piece::News(News { exit, text }) => Shown::Event(Event {
                 event: exit.map_or(Kind::Restarting, |_| Kind::Exited),
                 how: End::from(exit),

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::News;
 use crate::session::handle::{Command, Interest};
 use crate::terminal::Keyframe;
+use crate::terminal::query::Sieve;
 use crate::types::size::TermSize;
 
 /// Tells viewers of one session apart.
@@ -20,7 +21,8 @@ pub enum Piece {
     /// The whole screen, from which what follows goes on: at first, and
     /// whenever the agent's terminal has another size or is another.
     Keyframe(Keyframe),
-    Output(Bytes),
+    /// What the agent wrote, less what it asked its terminal.
+    Output(Vec<u8>),
     News(News),
 }
 
@@ -49,6 +51,7 @@ pub struct Show {
     room: Arc<Semaphore>,
     /// Taken off the queue, and not shown yet.
     kept: Option<Queued>,
+    sieve: Sieve,
 }
 
 /// The session's end of a show.
@@ -81,11 +84,14 @@ impl Show {
             }
             return Next::Piece(match queued {
                 Some(Queued::Keyframe(keyframe)) => match keyframe.await {
-                    Ok(keyframe) => Piece::Keyframe(keyframe),
+                    Ok(keyframe) => {
+                        self.sieve = keyframe.sieve.clone();
+                        Piece::Keyframe(keyframe)
+                    }
                     // The screen is gone; another comes, or the end.
                     Err(_) => continue,
                 },
-                Some(Queued::Output(output, room)) => taken(output, room),
+                Some(Queued::Output(output, room)) => self.output(&output, room),
                 Some(Queued::News(news)) => Piece::News(news),
                 None => return Next::Over,
             });
@@ -98,19 +104,20 @@ impl Show {
             self.kept = self.queue.try_recv().ok();
         }
         match self.kept.take() {
-            Some(Queued::Output(output, room)) => Some(taken(output, room)),
+            Some(Queued::Output(output, room)) => Some(self.output(&output, room)),
             other => {
                 self.kept = other;
                 None
             }
         }
     }
-}
 
-/// Output that no longer takes room.
-fn taken(output: Bytes, room: OwnedSemaphorePermit) -> Piece {
-    drop(room);
-    Piece::Output(output)
+    fn output(&mut self, output: &[u8], room: OwnedSemaphorePermit) -> Piece {
+        drop(room);
+        let mut shown = Vec::with_capacity(output.len());
+        self.sieve.sift(output, &mut shown);
+        Piece::Output(shown)
+    }
 }
 
 impl Queue {
@@ -121,6 +128,7 @@ impl Queue {
             queue: queued,
             room: Arc::clone(&room),
             kept: None,
+            sieve: Sieve::default(),
         };
         (Self { queue, room }, show)
     }
