@@ -12,13 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::draft::Draft;
 use super::handle::Interest;
+use crate::terminal::query::Sieve;
 use crate::terminal::screen::Screen;
 use crate::terminal::{Feed, Keyframe, Tty};
 use crate::types::exit::AgentExit;
 use crate::types::size::TermSize;
-use viewer::Queue;
 pub(super) use viewer::ViewerId;
 pub use viewer::{Next, Piece, Show, Viewer};
+use viewer::{Queue, Queued};
 
 /// Everybody who looks on, over all lives of the agent.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Audience {
     pub(super) fn refresh(&mut self, feed: &Feed) {
         for seat in &mut self.seats {
             if let (Some(queue), true) = (&seat.queue, seat.is_due) {
-                queue.push(Piece::Keyframe(feed.keyframe()));
+                queue.push(Queued::Keyframe(feed.keyframe()));
             }
             seat.is_due = false;
         }
@@ -126,7 +127,7 @@ impl Audience {
         let text = text.to_owned();
         let news = self.interlude.insert(News { exit, text });
         for queue in self.seats.iter().filter_map(|seat| seat.queue.as_ref()) {
-            queue.push(Piece::News(news.clone()));
+            queue.push(Queued::News(news.clone()));
         }
     }
 
@@ -136,7 +137,7 @@ impl Audience {
             if let (Some(queue), true) = (&seat.queue, seat.is_due) {
                 queue.push(blank(self.size));
                 if let Some(news) = &self.interlude {
-                    queue.push(Piece::News(news.clone()));
+                    queue.push(Queued::News(news.clone()));
                 }
             }
             seat.is_due = false;
@@ -181,7 +182,7 @@ impl Audience {
                 self.seats[at].queue = Some(queue);
                 self.seats[at].size = size.or(self.seats[at].size);
                 self.seats[at].is_due = true;
-                if self.holder.is_none() && !tty.is_terminal() {
+                if self.holder.is_none() && !tty.answers() {
                     self.hand_to(at);
                 }
             }
@@ -222,7 +223,7 @@ impl Audience {
     /// The holder has gone: the session's own terminal counts, or who typed
     /// last of the others.
     fn inherit(&mut self, tty: &impl Tty) {
-        if tty.is_terminal() {
+        if tty.answers() {
             self.resize(tty.size());
         } else if let Some(at) = self.seats.iter().rposition(|seat| seat.size.is_some()) {
             self.hand_to(at);
@@ -244,7 +245,7 @@ impl Audience {
 }
 
 /// A screen without an agent.
-fn blank(size: TermSize) -> Piece {
+fn blank(size: TermSize) -> Queued {
     let (tell, keyframe) = oneshot::channel();
     // The other end is in our hands.
     let _ = tell.send(Keyframe {
@@ -252,6 +253,7 @@ fn blank(size: TermSize) -> Piece {
         size,
         shown: 0,
         unsure: false,
+        sieve: Sieve::default(),
     });
-    Piece::Keyframe(keyframe)
+    Queued::Keyframe(keyframe)
 }

@@ -79,6 +79,14 @@ impl<'a, T: Tty> Up<'a, T> {
         }
     }
 
+    /// As [`Up::next`]; reads only when there is room for it.
+    pub(super) async fn next_after(&mut self, room: impl Future<Output = ()>) -> Moved {
+        if self.is_idle() {
+            room.await;
+        }
+        self.next().await
+    }
+
     /// Shows the `n` bytes that were read, at once if the terminal takes them,
     /// and returns them.
     pub(super) async fn show(&mut self, n: usize) -> &[u8] {

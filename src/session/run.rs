@@ -110,7 +110,7 @@ pub(super) async fn run(
     tty: &impl Tty,
     desk: &mut Desk,
 ) -> io::Result<Ended> {
-    let mut eyes = Eyes::open(desk.audience.size())?;
+    let mut eyes = Eyes::open(tty, desk.audience.size())?;
     let mut stage = Stage::new(pty, &mut desk.audience);
     let (mut up, mut down) = (Up::new(pty, tty), Down::new(pty, tty));
     let mut course = Course::default();
@@ -124,6 +124,7 @@ pub(super) async fn run(
             None => sooner(eyes.wake(desk, down.is_idle()), stage.wake()),
         };
         let mut hung_up = false;
+        let room = eyes.feed.room();
         tokio::select! {
             biased;
             moved = down.next() => match moved {
@@ -160,15 +161,14 @@ pub(super) async fn run(
                 Change::Ended(exit) => break exit,
                 Change::Stopped => suspend(pty, process, tty, desk.audience.size())?,
             },
-            looked = eyes.next() => eyes.take(looked, desk),
+            looked = eyes.next() => eyes.take(looked, desk, &mut down).await,
             () = tty.resized() => desk.audience.own_size(tty.size()),
             () = until(wake) => {}
-            moved = up.next() => match moved {
+            moved = up.next_after(room) => match moved {
                 Moved::Read(n) => {
                     let chunk = up.show(n).await;
                     eyes.output(chunk);
                     desk.audience.output(chunk);
-                    eyes.feed.room().await;
                 }
                 Moved::Written => {}
                 Moved::Lost(_) => hung_up = true,

@@ -7,16 +7,19 @@
 //!
 //! *Invariant*: handing over neither blocks nor grows. What does not fit is
 //! skipped ([`super::plain`]), and the looks that follow are `unsure` until a
-//! repaint; but for an *exact* feed, whose relay waits for room instead.
+//! repaint; but for an *exact* feed, whose relay waits for room instead. One
+//! that answers what the agent asks is always exact: a question that is skipped
+//! would be waited for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plain::{self, Printed};
+use super::query::{Sieve, Watch};
 use super::screen::{Picture, Screen};
 use super::tank::{Contents, Tank};
 use crate::types::size::TermSize;
@@ -26,6 +29,9 @@ const PAUSE: Duration = Duration::from_millis(4);
 
 /// The rest after a batch, as a multiple of the time that it took.
 const REST: u32 = 40;
+
+/// How many answers may wait for an agent that does not read them.
+const ANSWERS: usize = 64;
 
 /// The screen after a batch of output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +57,9 @@ pub struct Keyframe {
     pub shown: u64,
     /// As [`Look::unsure`].
     pub unsure: bool,
+    /// What the output that comes after it is to go through, for a terminal
+    /// that is not to answer.
+    pub sieve: Sieve,
 }
 
 /// The relay's end of the thread that shows. Dropped, it ends the thread.
@@ -59,6 +68,8 @@ pub struct Feed {
     tank: Arc<Tank<Order>>,
     looks: watch::Receiver<Arc<Look>>,
     handed: Cell<u64>,
+    /// Tells whether the agent waits for an answer of ours.
+    watch: Option<RefCell<Watch>>,
 }
 
 /// What the relay asks for, in its place between the output.
@@ -76,10 +87,28 @@ impl Feed {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(size: TermSize) -> std::io::Result<Self> {
+        Self::open(Screen::new(size), None)
+    }
+
+    /// As [`Feed::start`], with the answers to what the agent asks of its
+    /// terminal, in the order of the questions. It is always exact.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn answering(size: TermSize) -> std::io::Result<(Self, mpsc::Receiver<Vec<u8>>)> {
+        let (answer, answers) = mpsc::channel(ANSWERS);
+        let mut feed = Self::open(Screen::answering(size), Some(answer))?;
+        feed.watch = Some(RefCell::default());
+        feed.exact(true);
+        Ok((feed, answers))
+    }
+
+    fn open(screen: Screen, answer: Option<mpsc::Sender<Vec<u8>>>) -> std::io::Result<Self> {
         let (publish, looks) = watch::channel(Arc::default());
         let tank = Arc::new(Tank::default());
         let mut shower = Shower {
-            screen: Screen::new(size),
+            screen,
+            answer,
             printed: Printed::default(),
             unsure: false,
             shown: 0,
@@ -92,25 +121,30 @@ impl Feed {
             tank,
             looks,
             handed: Cell::new(0),
+            watch: None,
         })
     }
 
     /// Hands over what the agent wrote, and returns its number.
     pub fn output(&self, chunk: &[u8]) -> u64 {
-        self.handed.set(self.tank.pour(chunk));
+        let watch = self.watch.as_ref();
+        let asks = watch.is_some_and(|watch| watch.borrow_mut().asks(chunk));
+        self.handed.set(self.tank.pour(chunk, asks));
         self.handed.get()
     }
 
     /// While exact, nothing is skipped, and [`Feed::room`] is to be waited for
     /// before more is read from the agent.
     pub fn exact(&self, exact: bool) {
+        let exact = exact || self.watch.is_some();
         self.handed.set(self.tank.exact(exact));
     }
 
     /// Waits until an exact feed has room for more; else returns at once. It
     /// can be given up at any time.
-    pub async fn room(&self) {
-        self.tank.room().await;
+    pub fn room(&self) -> impl Future<Output = ()> + use<> {
+        let tank = Arc::clone(&self.tank);
+        async move { tank.room().await }
     }
 
     /// The screen as bytes, after everything handed over so far and before
@@ -168,6 +202,7 @@ impl Drop for Feed {
 /// What the thread knows.
 struct Shower {
     screen: Screen,
+    answer: Option<mpsc::Sender<Vec<u8>>>,
     printed: Printed,
     unsure: bool,
     shown: u64,
@@ -198,12 +233,16 @@ impl Shower {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Resize(size) => self.screen.resize(size),
+            Order::Resize(size) => {
+                self.screen.resize(size);
+                self.tell_answers();
+            }
             Order::Mark => self.printed = Printed::default(),
             // Who asked may have gone away meanwhile.
             Order::Ask(reply) => drop(reply.send(self.look())),
             Order::Keyframe(reply, shown) => drop(reply.send(Keyframe {
                 bytes: self.screen.keyframe(),
+                sieve: self.screen.sieve(),
                 size: self.screen.size(),
                 shown,
                 unsure: self.unsure,
@@ -216,7 +255,18 @@ impl Shower {
             self.printed.feed(output);
         }
         self.screen.feed(output);
+        self.tell_answers();
         self.unsure &= !plain::repaints(output, self.screen.size().rows);
+    }
+
+    fn tell_answers(&mut self) {
+        if let Some(answer) = &self.answer {
+            let answers = self.screen.answers();
+            // An agent that asks without end and never reads gets no more.
+            if !answers.is_empty() && answer.try_send(answers).is_err() {
+                tracing::warn!("the agent reads no answers: one was dropped");
+            }
+        }
     }
 
     fn look(&mut self) -> Arc<Look> {
@@ -314,5 +364,22 @@ mod tests {
         }
         let keyframe = feed.keyframe().await.expect("the thread answers");
         assert!(!keyframe.unsure);
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_answers_does_so_in_order_and_at_once() {
+        let (feed, mut answers) = Feed::answering(TermSize::default()).expect("a thread");
+        let flood = b"\x1b[2;2Hmoved\x1b[1;1Haround".repeat(2000);
+        for _ in 0..20 {
+            feed.room().await;
+            feed.output(&flood);
+        }
+        feed.output(b"\x1b[5;7H\x1b[6n");
+        feed.output(b"\x1b[c");
+        let mut told = Vec::new();
+        while !told.ends_with(b"c") {
+            told.extend(answers.recv().await.expect("an answer"));
+        }
+        assert_eq!(told, b"\x1b[5;7R\x1b[?62;22c");
     }
 }

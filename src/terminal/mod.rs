@@ -1,13 +1,28 @@
 //! Bytes and screens. Knows no agents and no MCP.
 
 mod anchor;
+pub mod answer;
+pub mod cell;
+pub mod csi;
+#[cfg(test)]
+mod dice;
+pub mod emulator;
 pub mod fd;
 pub mod feed;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+pub mod grid;
+mod keyframe;
 pub mod keys;
+pub mod lexer;
+pub mod modes;
 mod nowhere;
 pub mod plain;
 pub mod pty;
+pub mod query;
 pub mod screen;
+mod shelf;
 mod tank;
 pub mod tty;
 

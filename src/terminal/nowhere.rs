@@ -25,6 +25,10 @@ impl Tty for Nowhere {
         Ok(buf.len())
     }
 
+    fn answers(&self) -> bool {
+        false
+    }
+
     async fn resized(&self) {
         pending::<()>().await;
     }

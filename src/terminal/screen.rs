@@ -3,9 +3,11 @@
 //! *Invariant*: no bytes and no size make it panic; if the model inside does,
 //! it is replaced by a blank one.
 
-use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::emulator::Emulator;
+use super::modes;
+use super::query::Sieve;
 use crate::types::size::TermSize;
 
 /// A picture of a screen.
@@ -21,7 +23,7 @@ pub struct Picture {
 
 /// The model of one terminal.
 pub struct Screen {
-    model: vt100::Parser,
+    model: Emulator,
     size: TermSize,
 }
 
@@ -29,9 +31,17 @@ impl Screen {
     #[must_use]
     pub fn new(size: TermSize) -> Self {
         Self {
-            model: blank(size),
+            model: Emulator::new(size),
             size,
         }
+    }
+
+    /// One that answers what it is asked; see [`Screen::answers`].
+    #[must_use]
+    pub fn answering(size: TermSize) -> Self {
+        let mut screen = Self::new(size);
+        screen.model.answering = true;
+        screen
     }
 
     #[must_use]
@@ -41,62 +51,59 @@ impl Screen {
 
     /// Shows bytes as the agent wrote them.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.guarded(|model| model.process(bytes));
+        self.guarded(|model| model.feed(bytes));
     }
 
     pub fn resize(&mut self, size: TermSize) {
         self.size = size;
-        self.guarded(|model| {
-            model
-                .screen_mut()
-                .set_size(side(size.rows), side(size.cols));
-        });
+        self.guarded(|model| model.resize(size));
+    }
+
+    /// What was answered since this was called last.
+    pub fn answers(&mut self) -> Vec<u8> {
+        self.guarded(Emulator::take_answers)
     }
 
     /// What stands on the screen.
     pub fn picture(&mut self) -> Picture {
-        let cols = self.size.cols;
+        let size = self.size;
         self.guarded(|model| {
-            let screen = model.screen();
-            let row = |row: String| row.trim_end().to_owned();
+            let mut rows = model.rows();
+            // The model may be smaller than a terminal that is very large.
+            rows.resize(size.rows.into(), String::new());
+            let cell = |n| u16::try_from(n).unwrap_or(u16::MAX);
             Picture {
-                rows: screen.rows(0, cols).map(row).collect(),
-                cursor: screen.cursor_position(),
-                bracketed_paste: screen.bracketed_paste(),
-                alternate: screen.alternate_screen(),
+                rows,
+                cursor: (cell(model.cursor.row), cell(model.cursor.col)),
+                bracketed_paste: model.modes.is_on(modes::PASTE),
+                alternate: model.is_alternate(),
             }
         })
     }
 
-    /// Bytes that redraw the screen on a terminal of the same size.
+    /// Bytes that redraw it all on a terminal of the same size that is as
+    /// [`super::tty::UNDO`] leaves it. What comes after them must have gone
+    /// through a [`super::query::Sieve`] from the beginning: a sequence that is
+    /// not whole yet is in neither.
     pub fn keyframe(&mut self) -> Vec<u8> {
-        self.guarded(|model| {
-            let screen = model.screen();
-            let enter = if screen.alternate_screen() {
-                "\x1b[?1049h"
-            } else {
-                ""
-            };
-            [enter, &screen.state_formatted()].concat().into_bytes()
-        })
+        self.guarded(|model| model.keyframe())
     }
 
-    fn guarded<T: Default>(&mut self, act: impl FnOnce(&mut vt100::Parser) -> T) -> T {
+    /// What takes the questions out of output that follows a keyframe of now.
+    pub fn sieve(&mut self) -> Sieve {
+        self.guarded(|model| Sieve::after(&model.lexer))
+    }
+
+    fn guarded<T: Default>(&mut self, act: impl FnOnce(&mut Emulator) -> T) -> T {
         let result = catch_unwind(AssertUnwindSafe(|| act(&mut self.model)));
         result.unwrap_or_else(|_| {
             tracing::warn!(size = ?self.size, "the screen model broke: it starts again blank");
-            self.model = blank(self.size);
+            let answering = self.model.answering;
+            self.model = Emulator::new(self.size);
+            self.model.answering = answering;
             T::default()
         })
     }
-}
-
-fn blank(size: TermSize) -> vt100::Parser {
-    vt100::Parser::new(side(size.rows), side(size.cols), 0)
-}
-
-fn side(cells: u16) -> NonZeroU16 {
-    NonZeroU16::new(cells).unwrap_or(NonZeroU16::MIN)
 }
 
 #[cfg(test)]

@@ -57,14 +57,14 @@ struct State<O> {
 impl<O> Tank<O> {
     /// Puts output in. All that puts something in returns how often that was
     /// done by now.
-    pub(super) fn pour(&self, chunk: &[u8]) -> u64 {
+    pub(super) fn pour(&self, chunk: &[u8], urgent: bool) -> u64 {
         self.put(|contents| {
             if !contents.exact && contents.output.len() + chunk.len() > FULL {
                 contents.skip();
             }
             contents.output.extend_from_slice(chunk);
             // Whoever pours will soon wait.
-            contents.exact && contents.output.len() > FULL / 4
+            urgent || contents.exact && contents.output.len() > FULL / 4
         })
     }
 
@@ -219,7 +219,7 @@ mod tests {
         let tank = Tank::<&str>::default();
         tank.order("first", false);
         for _ in 0..10_000 {
-            tank.pour(&[b'x'; 4095]);
+            tank.pour(&[b'x'; 4095], false);
         }
         tank.order("last", true);
         let mut contents = Contents::default();
@@ -260,7 +260,7 @@ mod tests {
                 () = tank.room() => {}
                 () = std::future::ready(()) => return poured,
             }
-            tank.pour(&[b'x'; 4096]);
+            tank.pour(&[b'x'; 4096], false);
             poured += 4096;
         }
     }

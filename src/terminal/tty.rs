@@ -43,16 +43,14 @@ pub const LEAVE: &[u8] = b"\x1b[?1049l\x1b[<u\x1b[<u";
 pub trait Tty {
     fn size(&self) -> TermSize;
 
-    /// True if somebody may be there, with a size that counts.
-    fn is_terminal(&self) -> bool {
-        false
-    }
-
     /// Waits for what the user types, and reads once. 0: the terminal is gone.
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Shows a part of `buf`; waits while the terminal takes nothing.
     async fn write(&self, buf: &[u8]) -> io::Result<usize>;
+
+    /// True if there is a terminal that answers what agents ask; else we do.
+    fn answers(&self) -> bool;
 
     /// Waits until the size may have changed.
     async fn resized(&self);
@@ -126,16 +124,16 @@ impl Tty for DevTty {
         fd::size(&self.fd).unwrap_or_default()
     }
 
-    fn is_terminal(&self) -> bool {
-        true
-    }
-
     async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.read(buf).await
     }
 
     async fn write(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.write(buf).await
+    }
+
+    fn answers(&self) -> bool {
+        true
     }
 
     async fn resized(&self) {
@@ -233,6 +231,10 @@ impl Tty for Headless {
         room.map_err(|_| io::ErrorKind::BrokenPipe)?
             .send(Chunk::Output(buf.to_vec()));
         Ok(buf.len())
+    }
+
+    fn answers(&self) -> bool {
+        false
     }
 
     async fn resized(&self) {

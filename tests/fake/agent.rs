@@ -10,6 +10,7 @@
 //! door of the session instead, `fake-agent tool` an MCP server,
 //! `fake-agent queue` a reader of queue files.
 
+mod asks;
 mod door;
 mod live;
 mod mcp;
@@ -81,6 +82,9 @@ struct Args {
     ignore_hup: bool,
     #[arg(long)]
     ignore_term: bool,
+    /// Asks its terminal all there is to ask, and waits for the answers.
+    #[arg(long)]
+    ask: bool,
     /// Leaves every mode on at the end.
     #[arg(long)]
     dirty: bool,
@@ -216,13 +220,7 @@ impl Agent {
             cfmakeraw(&mut raw);
             tcsetattr(std::io::stdin(), SetArg::TCSANOW, &raw).expect("raw mode");
         }
-        say("fake agent\r\n");
-        if self.args.grandchild {
-            leave_behind();
-        }
-        if self.args.live {
-            live::connect(self.args.deaf);
-        }
+        self.begin();
         let (bytes, mut input) = mpsc::channel(64);
         std::thread::spawn(move || {
             let mut buf = [0; 4096];
@@ -281,6 +279,20 @@ impl Agent {
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, cooked);
         }
         self.end(code)
+    }
+
+    /// What it does before it takes keys.
+    fn begin(&self) {
+        if self.args.ask {
+            asks::all();
+        }
+        say("fake agent\r\n");
+        if self.args.grandchild {
+            leave_behind();
+        }
+        if self.args.live {
+            live::connect(self.args.deaf);
+        }
     }
 
     fn end(&self, code: u8) -> ExitCode {

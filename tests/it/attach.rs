@@ -190,7 +190,7 @@ async fn a_terminal_of_another_size_shows_what_it_has_room_for() {
     let mut large = stage.world.launch(&["attach", "sh"]);
     large.resize(TermSize::new(50, 150));
     stage
-        .does(r"printf '\033[2J\033[1;1Htop\033[18;60Hfar\033[20;1H'; seq -s ' ' 1 40; printf '\033[21;5Hcursor'")
+        .does(r"printf '\033[2J\033[1;1Htop\033[18;60Hfar\033[20;1H'; seq -s ' ' 1 40; printf '\033[23;5Hcursor'")
         .await;
     stage.own.outer.shows("cursor").await;
     small.shows("    cursor").await;
@@ -225,4 +225,20 @@ async fn an_agent_whose_screen_is_not_known_draws_it_again() {
     viewer.keys(b"x").await;
     viewer.shows("> x").await;
     sizes(&stage.world, &[[23, 80], [24, 80]]);
+}
+
+#[tokio::test]
+async fn only_the_own_terminal_is_asked() {
+    let mut stage = Stage::open().await;
+    let mut viewer = stage.viewer().await;
+    stage
+        .does(r"printf '\033[c\033[6n\033]11;?\033\134\033[?u\033[>qasked'")
+        .await;
+    viewer.outer.shows("asked").await;
+    stage.own.outer.shows("asked").await;
+    for question in ["\x1b[c", "\x1b[6n", "\x1b]11;?", "\x1b[?u", "\x1b[>q"] {
+        let asks =
+            |judged: &Judged| String::from_utf8_lossy(&judged.outer.bytes).contains(question);
+        assert!(asks(&stage.own) && !asks(&viewer), "{question:?}");
+    }
 }

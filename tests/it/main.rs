@@ -37,7 +37,9 @@ mod matrix; // real agents' requests to a server that fails in every way
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
 mod proxy; // a tool call through the proxy
+mod questions; // what an agent asks its terminal
 mod queue; // mentions in files that others append to
+mod recordings; // real agents' output, redrawn from the middle
 mod remote; // servers that are not the hub: TLS, SSE, credentials, context
 mod repair; // what breaks between the proxy and an upstream
 mod resume; // agents that go on with what they were at

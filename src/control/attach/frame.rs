@@ -284,7 +284,7 @@ mod tests {
         for (said, bytes) in [
             (
                 Shown::Hello(hello),
-                &b"H\0\0\0\x41{\"session\":\"0123456789ab\",\"name\":\"claude\",\"version\":\"0.1.0\"}"[..],
+                &b"H\0\0\0\x3c{\"session\":\"0123456789ab\",\"name\":\"claude\",\"version\":\"0.1.0\"}"[..],
             ),
             (
                 Shown::Keyframe(TermSize::new(24, 300), Bytes::from("\x1b[H")),

@@ -140,17 +140,13 @@ impl Screen<'_> {
 
     async fn put(&mut self, piece: Piece) {
         let shown = match piece {
-            Piece::Keyframe(keyframe) => match keyframe.await {
-                Ok(keyframe) => {
-                    if keyframe.unsure {
-                        self.viewer.repaint().await;
-                    }
-                    Shown::Keyframe(keyframe.size, keyframe.bytes.into())
+            Piece::Keyframe(keyframe) => {
+                if keyframe.unsure {
+                    self.viewer.repaint().await;
                 }
-                // The screen is gone; another comes, or the end.
-                Err(_) => return,
-            },
-            Piece::Output(output) => Shown::Output(output),
+                Shown::Keyframe(keyframe.size, keyframe.bytes.into())
+            }
+            Piece::Output(output) => Shown::Output(output.into()),
             Piece::News(News { exit, text }) => Shown::Event(Event {
                 event: exit.map_or(Kind::Restarting, |_| Kind::Exited),
                 how: End::from(exit),

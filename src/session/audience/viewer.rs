@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::News;
 use crate::session::handle::{Command, Interest};
 use crate::terminal::Keyframe;
+use crate::terminal::query::Sieve;
 use crate::types::size::TermSize;
 
 /// Tells viewers of one session apart.
@@ -19,8 +20,17 @@ pub(in crate::session) struct ViewerId(pub(in crate::session) u64);
 pub enum Piece {
     /// The whole screen, from which what follows goes on: at first, and
     /// whenever the agent's terminal has another size or is another.
+    Keyframe(Keyframe),
+    /// What the agent wrote, less what it asked its terminal.
+    Output(Vec<u8>),
+    News(News),
+}
+
+/// The same as it waits.
+#[derive(Debug)]
+pub(super) enum Queued {
     Keyframe(oneshot::Receiver<Keyframe>),
-    Output(Bytes),
+    Output(Bytes, OwnedSemaphorePermit),
     News(News),
 }
 
@@ -37,14 +47,17 @@ pub enum Next {
 /// What one viewer is shown.
 #[derive(Debug)]
 pub struct Show {
-    pieces: mpsc::UnboundedReceiver<(Piece, Option<OwnedSemaphorePermit>)>,
+    queue: mpsc::UnboundedReceiver<Queued>,
     room: Arc<Semaphore>,
+    /// Taken off the queue, and not shown yet.
+    kept: Option<Queued>,
+    sieve: Sieve,
 }
 
 /// The session's end of a show.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pieces: mpsc::UnboundedSender<(Piece, Option<OwnedSemaphorePermit>)>,
+    queue: mpsc::UnboundedSender<Queued>,
     /// Closed when output was lost.
     room: Arc<Semaphore>,
 }
@@ -60,47 +73,76 @@ pub struct Viewer {
 impl Show {
     /// The next piece, in order.
     pub async fn next(&mut self) -> Next {
-        // What was queued before the loss is out of date.
-        match self.pieces.recv().await {
-            _ if self.room.is_closed() => Next::Lost,
-            Some((piece, _)) => Next::Piece(piece),
-            None => Next::Over,
+        loop {
+            let queued = match self.kept.take() {
+                None => self.queue.recv().await,
+                kept => kept,
+            };
+            // What was queued before the loss is out of date.
+            if self.room.is_closed() {
+                return Next::Lost;
+            }
+            return Next::Piece(match queued {
+                Some(Queued::Keyframe(keyframe)) => match keyframe.await {
+                    Ok(keyframe) => {
+                        self.sieve = keyframe.sieve.clone();
+                        Piece::Keyframe(keyframe)
+                    }
+                    // The screen is gone; another comes, or the end.
+                    Err(_) => continue,
+                },
+                Some(Queued::Output(output, room)) => self.output(&output, room),
+                Some(Queued::News(news)) => Piece::News(news),
+                None => return Next::Over,
+            });
         }
     }
 
-    /// What is there already.
+    /// Output that is there already, if it comes next.
     pub fn at_once(&mut self) -> Option<Piece> {
-        if self.room.is_closed() {
-            return None;
+        if self.kept.is_none() && !self.room.is_closed() {
+            self.kept = self.queue.try_recv().ok();
         }
-        self.pieces.try_recv().ok().map(|(piece, _)| piece)
+        match self.kept.take() {
+            Some(Queued::Output(output, room)) => Some(self.output(&output, room)),
+            other => {
+                self.kept = other;
+                None
+            }
+        }
+    }
+
+    fn output(&mut self, output: &[u8], room: OwnedSemaphorePermit) -> Piece {
+        drop(room);
+        let mut shown = Vec::with_capacity(output.len());
+        self.sieve.sift(output, &mut shown);
+        Piece::Output(shown)
     }
 }
 
 impl Queue {
     pub(super) fn open(room: usize) -> (Self, Show) {
-        let (pieces, queued) = mpsc::unbounded_channel();
+        let (queue, queued) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(room));
         let show = Show {
-            pieces: queued,
+            queue: queued,
             room: Arc::clone(&room),
+            kept: None,
+            sieve: Sieve::default(),
         };
-        (Self { pieces, room }, show)
+        (Self { queue, room }, show)
     }
 
-    /// Queues what takes no room.
-    pub(super) fn push(&self, piece: Piece) {
+    pub(super) fn push(&self, queued: Queued) {
         // A viewer that has gone says so itself.
-        let _ = self.pieces.send((piece, None));
+        let _ = self.queue.send(queued);
     }
 
     /// Queues output. False: there is no room, and the viewer has lost it.
     pub(super) fn output(&self, output: &Bytes) -> bool {
         let bytes = u32::try_from(output.len()).unwrap_or(u32::MAX);
         if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) {
-            let _ = self
-                .pieces
-                .send((Piece::Output(output.clone()), Some(room)));
+            self.push(Queued::Output(output.clone(), room));
             true
         } else {
             self.room.close();

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Desk, answer};
 use crate::session::activity::{Activity, STILL};
@@ -20,6 +20,8 @@ use crate::types::size::TermSize;
 /// The eyes of one life of the agent.
 pub(super) struct Eyes {
     pub(super) feed: Feed,
+    /// What the agent is to be told, where no terminal tells it.
+    answers: Option<mpsc::Receiver<Vec<u8>>>,
     /// Every look is wanted: prompts wait.
     attended: bool,
     seen: Option<Seen>,
@@ -34,8 +36,10 @@ pub(super) struct Eyes {
     glance: Option<oneshot::Receiver<Arc<Look>>>,
 }
 
-/// A look, and for whom.
+/// What comes from the screen.
 pub(super) enum Looked {
+    /// What the agent is to be told, which has no terminal to ask.
+    Answer(Vec<u8>),
     /// For the typist.
     Close(Arc<Look>),
     /// For the activity.
@@ -51,12 +55,19 @@ struct Seen {
 }
 
 impl Eyes {
-    pub(super) fn open(size: TermSize) -> io::Result<Self> {
+    pub(super) fn open(tty: &impl Tty, size: TermSize) -> io::Result<Self> {
         let now = Instant::now();
         let mut activity = Activity::default();
         activity.look_at(now + START);
+        let (feed, answers) = if tty.answers() {
+            (Feed::start(size)?, None)
+        } else {
+            let (feed, answers) = Feed::answering(size)?;
+            (feed, Some(answers))
+        };
         Ok(Self {
-            feed: Feed::start(size)?,
+            feed,
+            answers,
             attended: false,
             seen: None,
             still_since: now,
@@ -184,23 +195,31 @@ impl Eyes {
         }
     }
 
-    /// Waits for the next look that is wanted.
+    /// Waits for the next look that is wanted, or an answer.
     pub(super) async fn next(&mut self) -> Looked {
         let Self {
             feed,
+            answers,
             glance,
             attended,
             ..
         } = self;
         tokio::select! {
+            answer = arrived(answers) => Looked::Answer(answer),
             look = feed.next(), if *attended => Looked::Close(look),
             look = arrival(glance) => Looked::Passing(look),
         }
     }
 
-    /// Draws from a look what is to be drawn.
-    pub(super) fn take(&mut self, looked: Looked, desk: &Desk) {
+    /// Draws from a look what is to be drawn; tells the agent an answer.
+    pub(super) async fn take<T: Tty>(
+        &mut self,
+        looked: Looked,
+        desk: &Desk,
+        down: &mut Down<'_, T>,
+    ) {
         match looked {
+            Looked::Answer(answer) => down.send(&answer).await,
             Looked::Close(look) => self.see(look, &desk.manifest),
             Looked::Passing(look) => self.note(&look, desk),
         }
@@ -268,6 +287,16 @@ async fn arrival(glance: &mut Option<oneshot::Receiver<Arc<Look>>>) -> Arc<Look>
         if let Ok(look) = look {
             return look;
         }
+    }
+    std::future::pending().await
+}
+
+/// Waits for an answer, if there are any.
+async fn arrived(answers: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
+    if let Some(answers) = answers
+        && let Some(answer) = answers.recv().await
+    {
+        return answer;
     }
     std::future::pending().await
 }

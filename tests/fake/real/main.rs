@@ -7,7 +7,8 @@
 //! Two run at a time. One line a step; 1 if an agent failed.
 //!
 //! With `--record TO` what each sends to an MCP server is written into that
-//! directory, in place of all that; with `--screens TO`, what it shows.
+//! directory, in place of all that; with `--screens TO`, what it shows; with
+//! `--output TO`, what it writes to its terminal.
 
 mod chat;
 mod front;
@@ -40,11 +41,12 @@ enum Task {
     Drive,
     Record(PathBuf),
     Screens(PathBuf),
+    Output(PathBuf),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
-    const USAGE: &str = "usage: real-agents DIR [--record TO | --screens TO] AGENT…";
+    const USAGE: &str = "usage: real-agents DIR [--record TO | --screens TO | --output TO] AGENT…";
     let mut args = std::env::args().skip(1).peekable();
     let agents = PathBuf::from(args.next().context(USAGE)?);
     let mut task = Task::Drive;
@@ -53,6 +55,7 @@ async fn main() -> Result<ExitCode> {
         task = match option.as_str() {
             "--record" => Task::Record(to),
             "--screens" => Task::Screens(to),
+            "--output" => Task::Output(to),
             _ => bail!(USAGE),
         };
     }
@@ -85,6 +88,7 @@ async fn work(
             Task::Drive => steps::run(&agent, agents).await,
             Task::Record(to) => record::run(&agent, agents, to).await,
             Task::Screens(to) => screens::run(&agent, agents, to).await,
+            Task::Output(to) => screens::output(&agent, agents, to).await,
         };
         let seconds = start.elapsed().as_secs_f64();
         match result {

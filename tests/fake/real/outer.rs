@@ -1,7 +1,7 @@
 //! The user's terminal, outside the wrapper: a PTY whose screen can be shown.
 //! Nobody answers what the agent asks the terminal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use tokio::time::sleep;
@@ -22,7 +22,13 @@ pub(crate) struct Outer {
     /// The terminal, and who reads it; without them it is closed.
     pub(crate) open: (Arc<Pty>, AbortOnDropHandle<()>),
     pub(crate) process: Process,
-    screen: Arc<Mutex<Screen>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was written to the terminal, and what that makes.
+struct Seen {
+    bytes: Vec<u8>,
+    screen: Screen,
 }
 
 impl Outer {
@@ -35,13 +41,16 @@ impl Outer {
     pub(crate) fn sized(launch: &Launch, size: TermSize) -> Result<Self> {
         let (pty, process) = Pty::spawn(launch, size)?;
         let pty = Arc::new(pty);
-        let screen = Arc::new(Mutex::new(Screen::new(size)));
-        let reader = tokio::spawn(read(Arc::clone(&pty), Arc::clone(&screen)));
+        let seen = Arc::new(Mutex::new(Seen {
+            bytes: Vec::new(),
+            screen: Screen::new(size),
+        }));
+        let reader = tokio::spawn(read(Arc::clone(&pty), Arc::clone(&seen)));
         let reader = AbortOnDropHandle::new(reader);
         Ok(Self {
             open: (pty, reader),
             process,
-            screen,
+            seen,
         })
     }
 
@@ -90,18 +99,25 @@ impl Outer {
     }
 
     pub(crate) fn picture(&self) -> Picture {
-        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.picture()
+        self.seen().screen.picture()
+    }
+
+    /// Everything that was written so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.seen().bytes.clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Shows what comes until the terminal is closed.
-async fn read(pty: Arc<Pty>, screen: Arc<Mutex<Screen>>) {
+async fn read(pty: Arc<Pty>, seen: Arc<Mutex<Seen>>) {
     let mut buf = vec![0; 1 << 16];
     while let Ok(count @ 1..) = pty.read(&mut buf).await {
-        screen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .feed(&buf[..count]);
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.screen.feed(&buf[..count]);
+        seen.bytes.extend_from_slice(&buf[..count]);
     }
 }

@@ -66,6 +66,31 @@ pub(crate) async fn run(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes `DIR/<agent>.raw`: what an agent writes to a wide terminal when it
+/// starts, answers a prompt and asks before a command.
+pub(crate) async fn output(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
+    let world = World::new(&agents.join(agent).join("node_modules/.bin")).await?;
+    let mut home = Home::furnish(agent, &world)?;
+    home.env.extend(questions::env(agent));
+    let (name, size) = SIZES[0];
+    let options = ["--offline", "--trust-project"];
+    let outer = Outer::sized(&launch(agent, &world, &home, &options), size)?;
+    let screens = world.dir("screens");
+    fs::create_dir_all(&screens).with_context(|| format!("cannot make {}", screens.display()))?;
+    let shelf = Shelf::new(&screens, name, &world);
+    let drive = async {
+        step(agent, "starts", shelf.start(agent, &outer)).await?;
+        outer.prompt("take 2 seconds").await?;
+        outer.shown(&["hello"]).await?;
+        settled(&outer).await;
+        step(agent, "asks before a command", shelf.commands(&outer)).await
+    };
+    drive.await.inspect_err(|_| show(&outer, &world))?;
+    let path = dir.join(format!("{agent}.raw"));
+    let bytes = shelf.same(&outer.bytes());
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Where the screens of one run go.
 struct Shelf<'a> {
     dir: &'a Path,
@@ -85,6 +110,17 @@ impl<'a> Shelf<'a> {
             size,
             root: (root, same),
         }
+    }
+
+    /// Output in which the directory of the run has the name that is always
+    /// the same.
+    fn same(&self, output: &[u8]) -> Vec<u8> {
+        let (name, same) = (self.root.0.as_bytes(), self.root.1.as_bytes());
+        let mut output = output.to_vec();
+        while let Some(at) = output.windows(name.len()).position(|part| part == name) {
+            output[at..at + name.len()].copy_from_slice(same);
+        }
+        output
     }
 
     /// Writes down what is shown now.

@@ -23,7 +23,9 @@ fn has(bytes: &[u8], part: &[u8]) -> bool {
 async fn a_viewer_stays_over_restarts_and_is_told() {
     let mut stage = Stage::open().await;
     let mut viewer = stage.viewer().await.outer;
-    stage.does(r"printf '\033[?1049h\033[?1000habove'").await;
+    stage
+        .does(r"printf '\033[?1049h\033[?1000h\033[Habove'")
+        .await;
     viewer.shows("above").await;
     stage.does("kill -9 $$").await;
     viewer
@@ -73,7 +75,9 @@ async fn a_viewer_ends_with_the_session() {
 #[tokio::test]
 async fn a_viewer_of_a_session_that_is_killed_ends_with_a_line() {
     let mut stage = Stage::open().await;
-    stage.does(r"printf '\033[?1049h\033[?1000habove'").await;
+    stage
+        .does(r"printf '\033[?1049h\033[?1000h\033[Habove'")
+        .await;
     stage.own.outer.shows("above").await;
     let mut viewer = stage.viewer().await.outer;
     end(stage.own.outer.pid());

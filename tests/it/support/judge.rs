@@ -47,10 +47,52 @@ impl Judged {
         );
     }
 
-    fn state(&mut self) -> (bool, String) {
+    fn state(&mut self) -> State {
         self.emulator.process(&self.outer.bytes[self.seen..]);
         self.seen = self.outer.bytes.len();
         let screen = self.emulator.screen();
-        (screen.alternate_screen(), screen.state_formatted())
+        let (rows, cols) = screen.size();
+        let row = |row| (0..cols.get()).map(move |col| cell(screen, row, col));
+        State {
+            rows: (0..rows.get()).map(|at| row(at).collect()).collect(),
+            cursor: screen.cursor_position(),
+            is_hidden: screen.hide_cursor(),
+            is_alternate: screen.alternate_screen(),
+            modes: screen.input_mode_formatted(),
+        }
+    }
+}
+
+/// All that a user sees, and what the keyboard and the mouse do.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    rows: Vec<String>,
+    cursor: (u16, u16),
+    is_hidden: bool,
+    is_alternate: bool,
+    modes: String,
+}
+
+/// A character, and how it looks if that is in any way its own. A blank is one
+/// whether it was written or not.
+fn cell(screen: &vt100::Screen, row: u16, col: u16) -> String {
+    let cell = screen.cell(row, col).expect("within the screen");
+    let look = (
+        (cell.fgcolor(), cell.bgcolor()),
+        [
+            cell.bold(),
+            cell.dim(),
+            cell.italic(),
+            cell.underline(),
+            cell.inverse(),
+        ],
+    );
+    let plain = ((vt100::Color::Default, vt100::Color::Default), [false; 5]);
+    match cell.contents() {
+        _ if cell.is_wide_continuation() => String::new(),
+        "" if look == plain => " ".to_owned(),
+        text if look == plain => text.to_owned(),
+        "" => format!("< {look:?}>"),
+        text => format!("<{text}{look:?}>"),
     }
 }
