@@ -181,6 +181,23 @@ fn a_session_that_hangs_is_shown_in_time_and_can_be_ended() {
     assert_eq!(ended[0]["outcome"], "stopped", "{ended}");
     assert!(world.sessions().is_empty());
     assert!(!is_running(&world, pid) && !is_running(&world, agent));
+
+    // No grace at all: it has no time to clear up after itself.
+    assert!(world.verb(&["fake", "-d", "--offline"]).status.success());
+    let session = in_state(&world, "fake", "idle");
+    let (pid, agent) = (number(&session, "pid"), number(&session, "agent_pid"));
+    signal(pid, Signal::SIGSTOP);
+    assert!(
+        world
+            .verb(&["stop", "fake", "--grace", "0s"])
+            .status
+            .success()
+    );
+    eventually("the agent does not outlive it", || {
+        (!is_running(&world, agent)).then_some(())
+    });
+    assert!(world.sessions().is_empty());
+    assert!(!is_running(&world, pid) && !is_running(&world, agent));
 }
 
 #[test]
