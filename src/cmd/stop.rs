@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::burial;
 use super::found;
 use super::setting::block_on;
 use crate::cli::Stop;
@@ -155,6 +156,12 @@ async fn force(found: Found, grace: Duration) -> Result<Option<Ended>, Failure> 
     }
     let _ = kill(pid, Signal::SIGKILL);
     if left(found.dir, LEAVE).await? {
+        // It could not clear up after itself.
+        burial::bury(&paths::state(&paths::env()), |error| {
+            report::warning(format_args!(
+                "cannot clear up after a killed session: {error:#}"
+            ));
+        });
         return Ok(None);
     }
     let error = anyhow!(

@@ -22,8 +22,17 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).expect("signalled");
 }
 
-pub(crate) fn is_running(world: &World, pid: i32) -> bool {
+fn is_running(world: &World, pid: i32) -> bool {
     world.processes().iter().any(|(other, _)| *other == pid)
+}
+
+/// Sees that processes are no more; one may be a moment away from its exit.
+#[track_caller]
+pub(crate) fn are_gone(world: &World, pids: &[i32]) {
+    eventually(&format!("{pids:?} are gone"), || {
+        let is_left = pids.iter().any(|pid| is_running(world, *pid));
+        (!is_left).then_some(())
+    });
 }
 
 /// Waits until a session is in that state; the session.
@@ -84,7 +93,7 @@ async fn a_detached_session_runs_without_a_terminal_and_outlives_its_callers() {
         stop(&world, name);
     }
     assert!(world.sessions().is_empty() && world.online().is_empty());
-    assert!(!is_running(&world, pid) && !is_running(&world, agent));
+    are_gone(&world, &[pid, agent]);
 }
 
 #[tokio::test]

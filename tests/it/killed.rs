@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::background::{in_state, is_running, number, signal, stop};
+use super::background::{are_gone, in_state, number, signal, stop};
 use super::support::eventually;
 use super::support::world::{FAKE, World};
 
@@ -95,9 +95,11 @@ fn a_killed_agent_is_started_again_and_told_of_as_it_is() {
             (&session["id"], &session["pid"])
         );
         assert_ne!(next["agent_pid"], session["agent_pid"], "{state}");
-        assert!(!is_running(&world, agent), "{state}");
+        are_gone(&world, &[agent]);
         in_state(&world, "fake", state);
         stop(&world, "fake");
-        assert!(world.processes().is_empty(), "{state}");
+        eventually(&format!("{state}: nobody runs on"), || {
+            world.processes().is_empty().then_some(())
+        });
     }
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use wrapper::control::Client;
 
-use super::background::{in_state, is_running, number, signal, stop};
+use super::background::{are_gone, in_state, number, signal, stop};
 use super::support::eventually;
 use super::support::world::{FAKE, World};
 
@@ -110,8 +110,10 @@ fn sessions_are_stopped_at_once_and_tell_how_they_ended() {
     // All that they were is gone by now.
     assert!(world.sessions().is_empty() && world.online().is_empty());
     for session in [&one, &two] {
-        assert!(!is_running(&world, number(session, "pid")));
-        assert!(!is_running(&world, number(session, "agent_pid")));
+        are_gone(
+            &world,
+            &[number(session, "pid"), number(session, "agent_pid")],
+        );
     }
     let output = world.verb(&["stop", "--all"]);
     assert!(output.status.success(), "{output:?}");
@@ -180,7 +182,22 @@ fn a_session_that_hangs_is_shown_in_time_and_can_be_ended() {
     let ended = world.json(&["stop", "fake", "--grace", "5s", "--json"]);
     assert_eq!(ended[0]["outcome"], "stopped", "{ended}");
     assert!(world.sessions().is_empty());
-    assert!(!is_running(&world, pid) && !is_running(&world, agent));
+    are_gone(&world, &[pid, agent]);
+
+    // No grace at all: it has no time to clear up after itself.
+    assert!(world.verb(&["fake", "-d", "--offline"]).status.success());
+    let session = in_state(&world, "fake", "idle");
+    let (pid, agent) = (number(&session, "pid"), number(&session, "agent_pid"));
+    signal(pid, Signal::SIGSTOP);
+    assert!(
+        world
+            .verb(&["stop", "fake", "--grace", "0s"])
+            .status
+            .success()
+    );
+    are_gone(&world, &[agent]);
+    assert!(world.sessions().is_empty());
+    are_gone(&world, &[pid, agent]);
 }
 
 #[test]
