@@ -82,6 +82,8 @@ pub struct Desk {
     /// A terminal shows the session.
     pub is_attached: bool,
     pub log: PathBuf,
+    /// [`super::protocol::Session::team`].
+    pub team: Option<String>,
 }
 
 /// Opens the control socket in the session's directory, for this user alone.
