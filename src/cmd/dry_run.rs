@@ -11,6 +11,7 @@ use serde_json::json;
 use super::gather::Told;
 use super::plan::{self, Wiring};
 use super::setting::Setting;
+use super::talk;
 use crate::cli::Run;
 use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Inject};
@@ -33,7 +34,7 @@ pub(super) fn show(
     plan.check().map_err(failed)?;
     let variables = variables(spec, &wiring);
     let hub = &setting.config.hub;
-    let mut conversation = plan::conversation(spec, &args.args);
+    let mut conversation = talk::of(spec, &args.args);
     let words = match conversation.last() {
         Some(words) if args.resume => words,
         _ => conversation.begin("CONVERSATION".to_owned()),

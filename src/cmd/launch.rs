@@ -9,37 +9,33 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use tokio::sync::{Notify, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::attended::Attended;
 use super::front::{Front, Ready};
 use super::gather::Told;
 use super::gear::Gear;
-use super::lives::{self, Lives};
+use super::lives::Lives;
 use super::pane::Pane;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
-use super::{background, burial, dry_run, gather, plan, post, program, tmux};
+use super::{background, burial, dry_run, gather, log, plan, post, program, talk, tmux};
 use crate::cli::Run;
 use crate::control;
-use crate::control::roster::{self, SessionDir};
+use crate::control::roster::SessionDir;
 use crate::logging;
 use crate::paths;
 use crate::report::{self, Failure};
 use crate::terminal::tty;
 use crate::types::agent::AgentSpec;
 use crate::types::context::SessionContext;
-use crate::types::conversation::Conversation;
 use crate::types::exit::{AgentExit, Exit};
 use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
-
-/// Logs that are kept.
-const LOGS: usize = 50;
 
 pub(super) fn run(args: Run) -> Result<Exit, Failure> {
     if args.tmux && !args.dry_run {
@@ -74,7 +70,7 @@ fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
     }
     let told = gather::gather(&setting, &spec, &args).inspect_err(|failure| {
         if !args.dry_run {
-            record(&setting, failure);
+            log::record(&setting, failure);
         }
     });
     let told = Arc::new(told?);
@@ -127,7 +123,7 @@ impl Launch {
             .plan(&self.spec)?;
         rehearsed.check().map_err(failed)?;
         if self.resume {
-            self.check_resume().await?;
+            talk::check(&self.setting.env, &self.spec, &self.agent_args).await?;
         }
         let mut signals = Signals::catch().map_err(failed)?;
         let registration = if self.offline {
@@ -164,30 +160,6 @@ impl Launch {
             }
         }
         result.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// What the agent's lives talk about.
-    pub(super) fn conversation(&self) -> Conversation {
-        plan::conversation(&self.spec, &self.agent_args)
-    }
-
-    /// Whether there is a conversation to go on with that is nobody else's.
-    async fn check_resume(&self) -> Result<(), Failure> {
-        let (agent, conversation) = (&self.spec.name, self.conversation());
-        let (why, hint) = if conversation.is_users() {
-            let hint = "leave out one of the two".to_owned();
-            ("its own arguments say what to go on with".to_owned(), hint)
-        } else if conversation.last().is_none() {
-            let hint = format!("set `resume_args` under `[agents.{agent}]` in config.toml");
-            (format!("agent `{agent}` has no `resume_args`"), hint)
-        } else if let Some(twin) = lives::twin(&self.setting.env, &self.spec, None).await {
-            let hint = format!("`wrapper attach {twin}`, or `wrapper stop {twin}` before");
-            (format!("`{twin}` runs here, and has it open"), hint)
-        } else {
-            return Ok(());
-        };
-        let error = anyhow!("cannot go on with the last conversation of `{agent}`: {why}");
-        Err(failed(error).hint(hint))
     }
 
     /// The session's servers, as far as they are known before the proxy is.
@@ -231,7 +203,7 @@ impl Launch {
         let state = paths::state(&self.setting.env);
         let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
         let dir = &*held.insert(made);
-        let log = self.open_log(&state, &dir.id).map_err(failed)?;
+        let log = log::open(&state, &dir.id, &self.setting, self.ready.front()).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
             |identity| identity.name.to_string(),
@@ -297,17 +269,6 @@ impl Launch {
         }
         result
     }
-
-    fn open_log(&self, state: &Path, id: &SessionId) -> anyhow::Result<PathBuf> {
-        let log = place_log(state, id)?;
-        let level = self.setting.log_level();
-        if self.ready.front().is_headless() {
-            logging::to_both(&log, level)?;
-        } else {
-            logging::to_file(&log, level)?;
-        }
-        Ok(log)
-    }
 }
 
 /// What `future` comes to, or the panic that ends it.
@@ -325,26 +286,6 @@ async fn caught<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
 
 fn failed(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, error)
-}
-
-/// Where a session's log goes; the oldest of the others make room.
-fn place_log(state: &Path, id: &SessionId) -> anyhow::Result<PathBuf> {
-    let logs = state.join("logs");
-    paths::private_dir(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    roster::trim_logs(&logs, LOGS - 1);
-    Ok(logs.join(format!("{id}.log")))
-}
-
-/// Leaves a log of a launch that failed before its session began: what git
-/// said has to be found later.
-fn record(setting: &Setting, failure: &Failure) {
-    let state = paths::state(&setting.env);
-    let opened = place_log(&state, &SessionId::random())
-        .and_then(|log| logging::to_file(&log, setting.log_level()));
-    match opened {
-        Ok(()) => error!(error = format!("{:#}", failure.error), "not launched"),
-        Err(error) => report::warning(format_args!("{error:#}")),
-    }
 }
 
 #[cfg(test)]

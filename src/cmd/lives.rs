@@ -8,17 +8,15 @@ use tracing::{error, info};
 use super::launch::Launch;
 use super::manifest;
 use super::plan::{self, Wiring};
+use super::talk;
 use crate::catalog::Catalog;
-use crate::control::find;
 use crate::inject::{Applied, InjectPlan};
-use crate::paths::{self, Env};
 use crate::report;
 use crate::session::detect::Manifest;
 use crate::session::{Job, Prepared, Start};
 use crate::terminal::pty;
-use crate::types::agent::AgentSpec;
 use crate::types::conversation::Conversation;
-use crate::types::identity::{SessionId, uuid};
+use crate::types::identity::uuid;
 
 /// The lives of one agent. Dropped, what the last one was told is put back.
 pub(super) struct Lives<'a> {
@@ -54,7 +52,7 @@ impl<'a> Lives<'a> {
             catalog,
             plan,
             applied: Some(applied),
-            conversation: launch.conversation(),
+            conversation: talk::of(&launch.spec, &launch.agent_args),
         }
     }
 
@@ -97,7 +95,7 @@ impl<'a> Lives<'a> {
     /// True if another session runs the same agent in the same directory.
     async fn has_twin(&self) -> bool {
         let (launch, us) = (self.launch, &self.wiring.context.id);
-        twin(&launch.setting.env, &launch.spec, Some(us))
+        talk::twin(&launch.setting.env, &launch.spec, Some(us))
             .await
             .is_some()
     }
@@ -143,14 +141,4 @@ impl<'a> Lives<'a> {
             &self.wiring.context,
         )
     }
-}
-
-/// The name of another session, `but` one, that runs the same agent in the same
-/// directory: the agent's last conversation there may be that one's.
-pub(super) async fn twin(env: &Env, spec: &AgentSpec, but: Option<&SessionId>) -> Option<String> {
-    let others = find::sessions(&paths::state(env), but).await;
-    let cwd = spec.cwd.to_string_lossy();
-    let others = others.into_iter().map(|found| found.session);
-    let mut twins = others.filter(|other| other.agent == spec.name && other.cwd == cwd);
-    twins.next().map(|twin| twin.name)
 }

@@ -19,7 +19,6 @@ use crate::report::Failure;
 use crate::terminal::pty::Launch;
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::context::SessionContext;
-use crate::types::conversation::Conversation;
 use crate::types::exit::Exit;
 use crate::types::identity::{ServerName, SessionId, Token};
 use crate::types::server::{ContextLevel, Headers, Kind, Origin, Remote, Server};
@@ -188,13 +187,6 @@ pub(super) fn context(spec: &AgentSpec, id: SessionId, name: &str, dir: &Path) -
         agent: spec.name.clone(),
         control: dir.join("control.sock"),
     }
-}
-
-/// What the agent's lives talk about, as far as its arguments say.
-pub(super) fn conversation(spec: &AgentSpec, user_args: &[OsString]) -> Conversation {
-    let configured = spec.args.iter().map(String::as_bytes);
-    let users = user_args.iter().map(|arg| arg.as_encoded_bytes());
-    Conversation::new(spec.conversations.clone(), configured.chain(users))
 }
 
 /// What is to be run: the agent's own arguments, those of its `conversation`,

@@ -682,6 +682,7 @@ fn help_is_a_pleasure() {
       wrapper <agent> [options] [-- ARGS…]    run claude, codex, gemini … here
       wrapper demo                            the whole loop, with a built-in agent
       wrapper ps                              the sessions; explain, restart SESSION
+      wrapper stop SESSION…|--all, logs [-f]  end sessions; what one has logged
       wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground
@@ -690,6 +691,8 @@ fn help_is_a_pleasure() {
 
     A launch:
       --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
+      -d, --detach, --headless in the background; in a service without a terminal
+      --resume                 go on with the agent's last conversation here
       --restart WHEN           never, on-crash (the default) or always; --no-restart
       --offline                without a hub
       --mcp NAME=URL, --mcp-file FILE         servers for this session alone
@@ -717,13 +720,16 @@ fn help_is_a_pleasure() {
           --cwd <DIR>          Where the agent runs [default: `cwd` of its configuration, else here]
           --restart <WHEN>     When to start the agent again: never, on-crash or always
           --no-restart         The same as --restart never
+      -d, --detach             Run in the background: print the session's name once the agent runs
+          --headless           Stay in the foreground without a terminal, for service managers and CI
+          --resume             Go on with the agent's last conversation here, where the agent can
           --offline            Launch without a hub
           --mcp <NAME=URL>     An MCP server for this session alone, by its URL; repeatable
           --mcp-file <FILE>    MCP servers for this session alone, in the form of `.mcp.json`;
                                repeatable
           --trust-project      Accept the servers of the project's `.mcp.json` without asking
           --dry-run            Show what would be set, written and run; do nothing
-          --json               Show it as JSON
+          --json               Print it as JSON: what would be done, or the session in the background
           --config <FILE>      Read FILE in place of the user's configuration
           --data-dir <DIR>     Where the hub keeps its chat
           --port <N>           The hub's REST port

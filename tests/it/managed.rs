@@ -9,7 +9,7 @@ use wrapper::control::Client;
 
 use super::background::{in_state, is_running, number, signal, stop};
 use super::support::eventually;
-use super::support::world::World;
+use super::support::world::{FAKE, World};
 
 /// A program that follows something, line by line; ended when dropped.
 struct Follower {
@@ -119,6 +119,26 @@ fn sessions_are_stopped_at_once_and_tell_how_they_ended() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("no session `fake`"), "{said}");
+}
+
+#[test]
+fn what_is_stopped_has_left_with_all_it_started() {
+    let world = World::new();
+    world.configure(&format!(
+        "[agents.fake]\ncommand = {FAKE:?}\nmcp_inject = \"proxy_file\"\nmcp_flag = \"--mcp-config\"\n\
+         [mcp_servers.theirs]\ncommand = {FAKE:?}\nargs = [\"tool\", \"--stubborn\"]\nhosted = true\n"
+    ));
+    let launch = ["fake", "-d", "--offline", "--", "--live"];
+    assert!(world.verb(&launch).status.success());
+    world.reported("tools");
+    stop(&world, "fake");
+    // Its agent ended long before its server.
+    assert!(world.sessions().is_empty());
+    let left = world.processes();
+    assert!(
+        left.iter().all(|(_, args)| !args.contains("tool")),
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -308,7 +308,9 @@ impl Drop for World {
             self.kill_hub();
         }
         for (pid, args) in self.processes() {
-            if args.contains(" serve --background ") {
+            // A session in the background has no terminal whose end would be its own.
+            let is_orphan = std::thread::panicking() && args.contains(" --detached ");
+            if is_orphan || args.contains(" serve --background ") {
                 // It may have ended since.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
