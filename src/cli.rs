@@ -15,7 +15,7 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use self::sessions::{
     Attach, Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
 };
-pub use self::team::{Completions, Doctor, Man, Shell, TmuxPane};
+pub use self::team::{Completions, Doctor, Down, Man, Shell, TmuxPane, Up};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -38,6 +38,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
+  wrapper up [FILE], down [FILE]          start, stop the sessions of a team file
   wrapper doctor [AGENT]                  what is wrong here, and the cure
   wrapper completions bash|zsh|fish       has your shell complete all this
 
@@ -102,6 +103,10 @@ pub enum Verb {
     Mcp(Mcp),
     /// Show the configuration as it is resolved
     Config(Config),
+    /// Start the sessions of a team file that do not run yet
+    Up(Up),
+    /// Stop the sessions of a team file
+    Down(Down),
     /// Test what a launch would need, and say what is wrong and the cure
     Doctor(Doctor),
     /// Print what makes a shell complete our command lines
@@ -146,6 +151,9 @@ pub struct Run {
     /// Launch without a hub
     #[arg(long)]
     pub offline: bool,
+    /// Started by `up`: the file and the member that it is
+    #[arg(long, hide = true, requires = "detach", value_name = "FILE#NAME")]
+    pub team: Option<String>,
     /// Run inside tmux, in a session named after the agent
     #[arg(long, conflicts_with = "headless")]
     pub tmux: bool,

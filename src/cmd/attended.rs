@@ -99,6 +99,7 @@ impl Attended<'_> {
             started_at: SystemTime::now(),
             is_attached: tty.is_some(),
             log: self.log.to_owned(),
+            team: self.launch.team.clone(),
         };
         tasks
             .set

@@ -194,9 +194,10 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
             return Ok(false);
         }
         (None, true) => {}
-        // Nobody may be looking at the pane: whoever started it was asked.
-        // Somebody may sit at the terminal of a service that wants none.
-        (None, false) if args.pane.is_some() || args.headless => {}
+        // Whoever started it was asked; nobody may be looking at this pane.
+        (None, false) if args.pane.is_some() || args.team.is_some() => {}
+        // Somebody may sit at the terminal that it has all the same.
+        (None, false) if args.headless => {}
         (None, false) => {
             if let Ok(terminal) = terminal() {
                 let answer = trust::ask(found, BufReader::new(&terminal), &terminal)

@@ -88,6 +88,7 @@ fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
         resume: args.resume,
         offline: args.offline,
         pane,
+        team: args.team,
     };
     let result = catch_unwind(AssertUnwindSafe(|| block_on(Exit::Failed, launch.run())));
     result.unwrap_or_else(|_| {
@@ -111,6 +112,8 @@ pub(super) struct Launch {
     offline: bool,
     /// The tmux session that shows it, if it is ours.
     pub(super) pane: Option<Arc<Pane>>,
+    /// The team file and the member that it was started for.
+    pub(super) team: Option<String>,
 }
 
 impl Launch {

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod demo_agent;
 mod doctor;
+mod down;
 mod dry_run;
 mod entry;
 mod explain;
@@ -45,8 +46,10 @@ mod stop;
 mod table;
 mod tail;
 mod talk;
+mod team;
 mod tmux;
 mod unconnected;
+mod up;
 mod who;
 
 use std::process::ExitCode;
@@ -79,6 +82,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Up(args) => up::run(&args),
+        Verb::Down(args) => down::run(args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions(args) => Ok(completions::run(&args)),
         Verb::Man(args) => man::run(&args),

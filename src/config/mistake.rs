@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, shown where it is wrong. Pure.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 /// A configuration that cannot be used.
@@ -33,27 +34,39 @@ impl Error {
         let span = error.span().unwrap_or(0..0);
         let said = error.message().trim_end().replace('\n', ", ");
         let (said, hint) = plainer(&said);
-        let before = text.get(..span.start).unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = text[start..].lines().next().unwrap_or_default();
-        let number = before.matches('\n').count() + 1;
-        let column = before[start..].chars().count();
-        let wrong = text.get(span).and_then(|text| text.lines().next());
-        let width = wrong.map_or(1, |text| text.chars().count().max(1));
-        // A tab stays a tab under a tab: the caret stands where the eye looks.
-        let indent: String = before[start..]
-            .chars()
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let gutter = " ".repeat(number.to_string().len());
-        let message = format!(
-            "{path}:{number}:{column}: {said}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}{caret}",
-            path = path.display(),
-            column = column + 1,
-            caret = "^".repeat(width),
-        );
-        Self { message, hint }
+        Self {
+            message: at(path, text, span, &said),
+            hint,
+        }
     }
+
+    /// A mistake of ours to find, at `span` of `text`.
+    pub(super) fn at(path: &Path, text: &str, span: Range<usize>, said: &str) -> Self {
+        Self::new(at(path, text, span, said))
+    }
+}
+
+/// `FILE:LINE:COLUMN: …`, the line, and a caret.
+fn at(path: &Path, text: &str, span: Range<usize>, said: &str) -> String {
+    let before = text.get(..span.start).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let number = before.matches('\n').count() + 1;
+    let column = before[start..].chars().count();
+    let wrong = text.get(span).and_then(|text| text.lines().next());
+    let width = wrong.map_or(1, |text| text.chars().count().max(1));
+    // A tab stays a tab under a tab: the caret stands where the eye looks.
+    let indent: String = before[start..]
+        .chars()
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let gutter = " ".repeat(number.to_string().len());
+    format!(
+        "{path}:{number}:{column}: {said}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}{caret}",
+        path = path.display(),
+        column = column + 1,
+        caret = "^".repeat(width),
+    )
 }
 
 /// What serde said, in plainer words: for an unknown key or value with the

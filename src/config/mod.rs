@@ -12,9 +12,11 @@ mod overrides;
 mod raw;
 mod resolve;
 mod servers;
+mod team;
 
 pub use layer::Layer;
 pub use listing::Setting;
 pub use load::load;
 pub use mistake::Error;
 pub use resolve::{Config, HubConfig, McpConfig};
+pub use team::{Member, TEAM_FILE, team};

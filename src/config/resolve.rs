@@ -183,6 +183,13 @@ impl Config {
         })
     }
 
+    /// Whether there is an agent of that name.
+    pub(super) fn known(&self, name: &str) -> Result<(), Error> {
+        let mut names = self.agents.keys().map(AgentName::as_str);
+        let known = names.any(|known| known == name);
+        known.then_some(()).ok_or_else(|| self.unknown(name))
+    }
+
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<&str> = self.agents.keys().map(AgentName::as_str).collect();
         let near = nearest(name, known.iter().copied())

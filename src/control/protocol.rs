@@ -38,6 +38,10 @@ pub struct Session {
     pub mcp: Vec<Brief>,
     /// The path of the log.
     pub log: String,
+    /// `FILE#NAME` of the team file and its member that `wrapper up` started it
+    /// for, whatever it is called by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
 }
 
 /// How a session stands with its hub.

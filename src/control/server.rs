@@ -85,6 +85,8 @@ pub struct Desk {
     /// The session has a terminal of its own, which shows it.
     pub is_attached: bool,
     pub log: PathBuf,
+    /// [`super::protocol::Session::team`].
+    pub team: Option<String>,
 }
 
 /// Opens the control socket in the session's directory, for this user alone.

@@ -184,7 +184,7 @@ fn startable(setting: &Setting, url: &str, checks: &mut Checks) {
 pub(super) fn terminal(setting: &Setting, checks: &mut Checks) {
     let name = "terminal";
     if !tty::foreground() {
-        checks.ok(name, "there is none here");
+        checks.ok(name, "there is none here; `-d` and `--headless` do without");
         return;
     }
     match paths::var(&setting.env, "TERM").and_then(|term| term.to_str()) {

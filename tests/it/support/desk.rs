@@ -117,6 +117,7 @@ impl Room {
             started_at: SystemTime::UNIX_EPOCH,
             is_attached: false,
             log: "session.log".into(),
+            team: None,
         };
         let listener = control::bind(&place).expect("a socket");
         tasks.spawn(control::serve(listener, desk, stop.clone()));
