@@ -197,6 +197,11 @@ pub fn exit(status: ExitStatus) -> AgentExit {
 
 /// A group may be gone before its signal comes: that is an answer, no error.
 fn send(group: Pid, signal: Option<Signal>) -> bool {
+    // It had ended before the terminal could be asked for it, and 0 would be
+    // our own.
+    if group.as_raw() <= 0 {
+        return false;
+    }
     match killpg(group, signal) {
         Ok(()) | Err(Errno::EPERM) => true,
         Err(_) => false,
