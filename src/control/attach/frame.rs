@@ -284,7 +284,7 @@ mod tests {
         for (said, bytes) in [
             (
                 Shown::Hello(hello),
-                &b"H\0\0\0\x41{\"session\":\"0123456789ab\",\"name\":\"claude\",\"version\":\"0.1.0\"}"[..],
+                &b"H\0\0\0\x3c{\"session\":\"0123456789ab\",\"name\":\"claude\",\"version\":\"0.1.0\"}"[..],
             ),
             (
                 Shown::Keyframe(TermSize::new(24, 300), Bytes::from("\x1b[H")),
@@ -293,7 +293,7 @@ mod tests {
             (Shown::Output(Bytes::from("ab")), b"O\0\0\0\x02ab"),
             (
                 Shown::Event(event),
-                b"E\0\0\0\x29{\"event\":\"exited\",\"signal\":9,\"text\":\"t\"}",
+                b"E\0\0\0\x28{\"event\":\"exited\",\"signal\":9,\"text\":\"t\"}",
             ),
             (Shown::End(end), b"X\0\0\0\x0a{\"code\":3}"),
             (Shown::End(End::default()), b"X\0\0\0\x02{}"),
