@@ -130,6 +130,8 @@ pub(super) async fn run(
             moved = down.next() => match moved {
                 Moved::Read(n) => {
                     desk.audience.own_keys(down.keys(n), tty);
+                    // The size is there before what was typed for it.
+                    stage.settle(&mut desk.audience, &eyes.feed)?;
                     let keys = desk.typist.user(Instant::now(), down.keys(n));
                     down.send(&keys).await;
                 }
@@ -141,6 +143,7 @@ pub(super) async fn run(
             },
             (viewer, keys) = desk.audience.keys(), if down.is_idle() => {
                 desk.audience.typed(viewer, &keys);
+                stage.settle(&mut desk.audience, &eyes.feed)?;
                 let keys = desk.typist.user(Instant::now(), &keys);
                 down.send(&keys).await;
             }

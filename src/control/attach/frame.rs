@@ -293,7 +293,7 @@ mod tests {
             (Shown::Output(Bytes::from("ab")), b"O\0\0\0\x02ab"),
             (
                 Shown::Event(event),
-                b"E\0\0\0\x29{\"event\":\"exited\",\"signal\":9,\"text\":\"t\"}",
+                b"E\0\0\0\x28{\"event\":\"exited\",\"signal\":9,\"text\":\"t\"}",
             ),
             (Shown::End(end), b"X\0\0\0\x0a{\"code\":3}"),
             (Shown::End(End::default()), b"X\0\0\0\x02{}"),
