@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn nobody_is_answered_who_was_not_to_be() {
         let mut terminal = Emulator::new(TermSize::default());
-        terminal.feed(b"\x1b[c\x1b[6n");
+        terminal.feed(b"\x1b[c\x1b[6n\x1b[?2048h");
         assert!(terminal.take_answers().is_empty());
     }
 }

@@ -15,10 +15,8 @@ impl Emulator {
             // Some may be set along with those that are asked for.
             self.set_colors(code, params);
         }
-        if self.answering {
-            let answer = answer::answer(query, self);
-            self.answer(answer.as_bytes());
-        }
+        let answer = answer::answer(query, self);
+        self.answer(answer.as_bytes());
     }
 
     /// Tells an agent that wants to know the size.
