@@ -38,7 +38,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
   wrapper config [--origin]               the configuration, and who set what
-  wrapper up [FILE], down [FILE]          start, stop the sessions of a team file
+  wrapper up [FILE], down [FILE]          start, stop the sessions of a file
   wrapper doctor [AGENT]                  what is wrong here, and the cure
   wrapper completions bash|zsh|fish       has your shell complete all this
 

@@ -48,6 +48,7 @@ mod tail;
 mod talk;
 mod team;
 mod tmux;
+mod tmux_server;
 mod unconnected;
 mod up;
 mod who;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::tmux;
+use super::tmux_server::{ask, session_name, slug};
 use crate::cli::TmuxPane;
 use crate::paths::{self, Env};
 use crate::report::Failure;
@@ -164,7 +164,7 @@ impl Pane {
         Ok(Self {
             outside,
             id: format!("${number}"),
-            slug: tmux::slug(env),
+            slug: slug(env),
             name: Mutex::default(),
         })
     }
@@ -174,10 +174,10 @@ impl Pane {
     /// # Errors
     /// If there is a session of that name: it stays as it is.
     pub(super) async fn rename(&self, instance: &str) -> Result<(), Failure> {
-        let wanted = tmux::session_name(self.slug.as_deref(), instance);
+        let wanted = session_name(self.slug.as_deref(), instance);
         let mut name = self.name.lock().await;
         if *name != wanted {
-            let renamed = tmux::ask(&["rename-session", "-t", &self.id, &wanted]).await;
+            let renamed = ask(&["rename-session", "-t", &self.id, &wanted]).await;
             renamed.map_err(|error| unnamed(&wanted, error))?;
             info!(tmux = wanted, "named the tmux session");
             *name = wanted;

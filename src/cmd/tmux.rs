@@ -7,19 +7,18 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::unistd::Uid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::pane::{Handover, Running, Told};
 use super::setting::{self, Setting, block_on};
 use super::signals::Signals;
+use super::tmux_server::{ask, check_version, output, session_name, slug, tmux};
 use super::{gather, program};
 use crate::cli::Run;
 use crate::paths::{self, Env};
@@ -28,9 +27,6 @@ use crate::terminal::fd;
 use crate::types::exit::{AgentExit, Exit};
 use crate::types::identity::SessionId;
 use crate::types::size::TermSize;
-
-/// The oldest tmux whose exact targets and direct commands are as we need them.
-pub(super) const OLDEST: (u32, u32) = (2, 6);
 
 /// What is done outside.
 const OUTSIDE: [&str; 4] = ["--tmux", "--json", "-d", "--detach"];
@@ -255,71 +251,6 @@ fn inner_args(args: impl Iterator<Item = OsString>, socket: &Path) -> Vec<OsStri
     inner
 }
 
-/// `agentchattr-[<slug>-]<name>`, as agentchattr calls its sessions.
-pub(super) fn session_name(slug: Option<&str>, name: &str) -> String {
-    match slug {
-        Some(slug) => format!("agentchattr-{slug}-{name}"),
-        None => format!("agentchattr-{name}"),
-    }
-}
-
-/// `AGENTCHATTR_REPO_SLUG`, such that tmux takes it as it is: letters, digits,
-/// `-` and `_`.
-pub(super) fn slug(env: &Env) -> Option<String> {
-    let slug = paths::var(env, "AGENTCHATTR_REPO_SLUG")?.to_string_lossy();
-    let safe = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words: Vec<&str> = slug
-        .split(|c| !safe(c))
-        .filter(|word| !word.is_empty())
-        .collect();
-    Some(words.join("-")).filter(|slug| !slug.is_empty())
-}
-
-/// tmux's answer to a command.
-pub(super) async fn ask(args: &[&str]) -> Result<String> {
-    let mut command = tmux();
-    command.args(args);
-    output(command).await
-}
-
-fn tmux() -> Command {
-    Command::new("tmux")
-}
-
-async fn output(mut command: Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().await?;
-    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-    ensure!(output.status.success(), "{}", text(&output.stderr));
-    Ok(text(&output.stdout))
-}
-
-async fn check_version() -> Result<(), Failure> {
-    let hint = "install it, or leave `--tmux` out";
-    let said = ask(&["-V"]).await.map_err(|error| {
-        let error = match error.downcast_ref::<io::Error>() {
-            Some(error) if error.kind() == io::ErrorKind::NotFound => {
-                anyhow!("not found on PATH")
-            }
-            _ => error,
-        };
-        failed(error.context("cannot run tmux")).hint(hint)
-    })?;
-    if version(&said).is_some_and(|version| version < OLDEST) {
-        let (major, minor) = OLDEST;
-        let error = anyhow!("cannot run tmux: {said} is too old");
-        return Err(failed(error).hint(format!("{major}.{minor} or newer will do")));
-    }
-    Ok(())
-}
-
-/// The numbers in `tmux 3.3a`; None for what has none (OpenBSD's, master).
-pub(super) fn version(said: &str) -> Option<(u32, u32)> {
-    let digits = said.trim_start_matches(|c: char| !c.is_ascii_digit());
-    let (major, rest) = digits.split_once('.')?;
-    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
 fn failed(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, error)
 }
@@ -327,36 +258,6 @@ fn failed(error: anyhow::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_session_is_named_safely() {
-        for (slug, name) in [
-            ("", "agentchattr-claude-2"),
-            ("shop", "agentchattr-shop-claude-2"),
-            ("me/my.shop:v1", "agentchattr-me-my-shop-v1-claude-2"),
-            ("=../$(x) é", "agentchattr-x-claude-2"),
-            (" a_b- ", "agentchattr-a_b-claude-2"),
-            ("…", "agentchattr-claude-2"),
-        ] {
-            let env = Env::from([("AGENTCHATTR_REPO_SLUG".into(), slug.into())]);
-            let slug = super::slug(&env);
-            assert_eq!(session_name(slug.as_deref(), "claude-2"), name);
-        }
-    }
-
-    #[test]
-    fn versions_are_read() {
-        for (said, read) in [
-            ("tmux 3.3a", Some((3, 3))),
-            ("tmux 1.8", Some((1, 8))),
-            ("tmux next-3.6", Some((3, 6))),
-            ("tmux 3.10-rc2", Some((3, 10))),
-            ("tmux master", None),
-            ("", None),
-        ] {
-            assert_eq!(version(said), read, "{said}");
-        }
-    }
 
     #[test]
     fn the_launch_inside_is_the_one_outside() {

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use super::front::Detached;
 use super::gather;
 use super::setting::{self, Setting, block_on};
 use super::team::{TeamFile, failed};
@@ -55,14 +56,6 @@ enum Outcome {
     /// It was there before.
     Running,
     Failed,
-}
-
-/// What a launch in the background prints.
-#[derive(Debug, Deserialize)]
-struct Launched {
-    name: String,
-    id: SessionId,
-    pid: u32,
 }
 
 pub(super) fn run(args: &Up) -> Result<Exit, Failure> {
@@ -186,10 +179,13 @@ async fn start(member: &Member, command: &mut Command, state: &Path) -> anyhow::
     let output = command.output().await.context("cannot start a launch")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let error = said.lines().find_map(|line| line.strip_prefix("error: "));
-        return Err(anyhow!("{}", error.unwrap_or(said.trim()).to_owned()));
+        let mut lines = said.lines();
+        let error = lines.find_map(|line| line.strip_prefix("error: "));
+        let hint = lines.find_map(|line| line.strip_prefix("hint: "));
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        return Err(anyhow!("{}{hint}", error.unwrap_or(said.trim())));
     }
-    let launched: Launched =
+    let launched: Detached =
         serde_json::from_slice(&output.stdout).context("cannot read what the launch says")?;
     let mut told = Told {
         member: member.name.clone(),

@@ -688,13 +688,16 @@ fn help_is_a_pleasure() {
       wrapper serve                           the chat hub, in the foreground
       wrapper say TEXT, read [-f], who        the chat: write, read, who is online
       wrapper config [--origin]               the configuration, and who set what
+      wrapper up [FILE], down [FILE]          start, stop the sessions of a file
+      wrapper doctor [AGENT]                  what is wrong here, and the cure
+      wrapper completions bash|zsh|fish       has your shell complete all this
 
     A launch:
       --label TEXT, --cwd DIR  the name shown in the chat; where the agent runs
       -d, --detach, --headless in the background; in a service without a terminal
       --resume                 go on with the agent's last conversation here
       --restart WHEN           never, on-crash (the default) or always; --no-restart
-      --offline                without a hub
+      --offline, --tmux        without a hub; inside tmux
       --mcp NAME=URL, --mcp-file FILE         servers for this session alone
       --trust-project          take the servers of .mcp.json without asking
       --dry-run                show what would be set, written and run; do nothing
@@ -724,12 +727,13 @@ fn help_is_a_pleasure() {
           --headless           Stay in the foreground without a terminal, for service managers and CI
           --resume             Go on with the agent's last conversation here, where the agent can
           --offline            Launch without a hub
+          --tmux               Run inside tmux, in a session named after the agent
           --mcp <NAME=URL>     An MCP server for this session alone, by its URL; repeatable
           --mcp-file <FILE>    MCP servers for this session alone, in the form of `.mcp.json`;
                                repeatable
           --trust-project      Accept the servers of the project's `.mcp.json` without asking
           --dry-run            Show what would be set, written and run; do nothing
-          --json               Print it as JSON: what would be done, or the session in the background
+          --json               Print it as JSON: what would be done, or who was launched out of sight
           --config <FILE>      Read FILE in place of the user's configuration
           --data-dir <DIR>     Where the hub keeps its chat
           --port <N>           The hub's REST port

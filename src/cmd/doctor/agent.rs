@@ -1,7 +1,7 @@
 //! What one agent needs: its program, what it is told, and every server that it
 //! is told of, asked by the way that a session would go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::types::text::one_line;
 use crate::types::upstream::Live;
 
 /// How long an agent may take to tell its version.
-const VERSION: Duration = Duration::from_secs(10);
+const VERSION: Duration = Duration::from_secs(20);
 
 /// How long a server may take to tell its tools: one that is a command may have
 /// to be fetched.
@@ -60,8 +60,8 @@ pub(super) async fn examine(
         Ok(spec) => spec,
         Err(failure) => return checks.failure(name, &failure),
     };
-    match program::find(&spec, setting) {
-        Ok(program) => version(setting, &spec, &program, checks).await,
+    match find(&spec, setting) {
+        Ok((spec, program)) => version(setting, &spec, &program, checks).await,
         Err(failure) => return checks.failure(name, &failure),
     }
     let told = match told(setting, &spec, launch) {
@@ -88,6 +88,18 @@ pub(super) async fn examine(
     }
 }
 
+/// The agent's own program, which may stand behind `env`; the agent as if that
+/// were its command.
+pub(super) fn find(spec: &AgentSpec, setting: &Setting) -> Result<(AgentSpec, PathBuf), Failure> {
+    let mut spec = spec.clone();
+    if spec.command.file_name().is_some_and(|name| name == "env")
+        && let Some(own) = spec.args.iter().find(|arg| !arg.contains('='))
+    {
+        spec.command = own.into();
+    }
+    program::find(&spec, setting).map(|program| (spec, program))
+}
+
 /// What the agent would be told, once it is certain that it can be.
 fn told(setting: &Setting, spec: &AgentSpec, launch: &Run) -> Result<Told, Failure> {
     let failed = |error| Failure::new(Exit::NotDone, error);
@@ -110,7 +122,12 @@ async fn version(setting: &Setting, spec: &AgentSpec, program: &Path, checks: &m
         Ok(said) => said,
         Err(error) => {
             let text = format!("cannot ask {at} for its version: {error:#}");
-            return checks.add(name, State::Warning, text, Some("install it again"));
+            return checks.add(
+                name,
+                State::Warning,
+                text,
+                Some("run it so by hand to see why"),
+            );
         }
     };
     let tried = TRIED.iter().find(|(program, _)| stem == *program);
@@ -149,6 +166,7 @@ async fn ask_version(setting: &Setting, spec: &AgentSpec, program: &Path) -> Res
 fn numbers(text: &str) -> Option<Vec<u64>> {
     let mut words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
     words.find_map(|word| {
+        let word = word.trim_end_matches('.');
         let numbers: Option<Vec<u64>> = word.split('.').map(|part| part.parse().ok()).collect();
         numbers.filter(|numbers| numbers.len() > 1)
     })
@@ -243,6 +261,7 @@ mod tests {
             ("2.1.197 (Claude Code)", Some(vec![2, 1, 197])),
             ("codex-cli 0.169.0", Some(vec![0, 169, 0])),
             ("v1.18.33", Some(vec![1, 18, 33])),
+            ("GitHub Copilot CLI 1.0.102.", Some(vec![1, 0, 102])),
             ("build 7", None),
             ("", None),
         ] {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::setting::Setting;
-use super::super::tmux;
+use super::super::tmux_server;
 use super::{Checks, State};
 use crate::control;
 use crate::control::roster::{self, SessionDir};
@@ -200,10 +200,12 @@ pub(super) fn terminal(setting: &Setting, checks: &mut Checks) {
 
 pub(super) async fn tmux(checks: &mut Checks) {
     let name = "tmux";
-    match tmux::ask(&["-V"]).await {
+    match tmux_server::ask(&["-V"]).await {
         Err(_) => checks.ok(name, "it is not here; only `--tmux` needs it"),
-        Ok(said) if tmux::version(&said).is_some_and(|version| version < tmux::OLDEST) => {
-            let (major, minor) = tmux::OLDEST;
+        Ok(said)
+            if tmux_server::version(&said).is_some_and(|version| version < tmux_server::OLDEST) =>
+        {
+            let (major, minor) = tmux_server::OLDEST;
             let cure = format!("`--tmux` needs {major}.{minor} or newer");
             checks.add(
                 name,

@@ -2,14 +2,14 @@
 //! says what is wrong and the cure.
 //!
 //! *Invariant*: it registers nobody, asks nothing, starts no agent but for its
-//! version, and what it makes is gone when it ends.
+//! version, and what it makes is gone when it ends. What an agent does when it is
+//! asked for its version (copilot unpacks itself) is the agent's.
 
 mod agent;
 mod machine;
 
 use serde::Serialize;
 
-use super::program;
 use super::setting::{Setting, block_on};
 use crate::cli::{Doctor, Run};
 use crate::report::{self, Failure};
@@ -87,7 +87,7 @@ async fn examine(setting: &Setting, args: &Doctor, checks: &mut Checks) {
         let spec = setting
             .config
             .agent(name.as_str(), &AgentOptions::default());
-        if spec.is_ok_and(|spec| program::find(&spec, setting).is_ok()) {
+        if spec.is_ok_and(|spec| agent::find(&spec, setting).is_ok()) {
             found = true;
             agent::examine(setting, &launch(name.as_str()), dir.as_ref(), checks).await;
         }
