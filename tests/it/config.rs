@@ -683,6 +683,7 @@ fn help_is_a_pleasure() {
       wrapper demo                            the whole loop, with a built-in agent
       wrapper ps                              the sessions; explain, restart SESSION
       wrapper stop SESSION…|--all, logs [-f]  end sessions; what one has logged
+      wrapper attach SESSION                  look and type; Ctrl-\ then d leaves
       wrapper send SESSION TEXT, screen …     type a prompt; what the agent shows
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground

@@ -14,6 +14,7 @@ use crate::control::attach::dial::{Attached, Says, Shows};
 use crate::control::attach::frame::{Event, Said, Shown};
 use crate::terminal::screen::Screen;
 use crate::terminal::{DevTty, Tty};
+use crate::types::size::TermSize;
 
 /// How long a terminal may take for the rest of a sequence.
 const SPLIT: Duration = Duration::from_millis(50);
@@ -37,6 +38,8 @@ pub(super) struct Look {
     keys: Keys,
     /// When a sequence that is not whole counts as it is.
     split: Option<Instant>,
+    /// The size that the session knows.
+    told: TermSize,
     /// The agent's screen.
     screen: Screen,
     /// It has another size than our terminal, which shows a part of it, and
@@ -53,7 +56,8 @@ pub(super) struct Look {
 impl Look {
     pub(super) fn new(tty: DevTty, attached: Attached) -> Self {
         Self {
-            screen: Screen::new(tty.size()),
+            told: attached.size,
+            screen: Screen::new(attached.size),
             part: None,
             due: None,
             tty,
@@ -82,7 +86,7 @@ impl Look {
                 kind = signals.next() => {
                     Some(Outcome::Signal(u8::try_from(kind.as_raw_value()).unwrap_or_default()))
                 }
-                () = self.tty.resized() => self.say(Said::Resize(self.tty.size())).await,
+                () = self.tty.resized() => self.resize().await,
                 () = until(self.split) => {
                     let typed = self.keys.pause();
                     self.typed(typed).await
@@ -122,7 +126,18 @@ impl Look {
         if keys.is_empty() {
             return None;
         }
+        // Keys may be there before the signal that tells of another size.
+        if self.tty.size() != self.told
+            && let Some(outcome) = self.resize().await
+        {
+            return Some(outcome);
+        }
         self.say(Said::Input(Bytes::from(keys))).await
+    }
+
+    async fn resize(&mut self) -> Option<Outcome> {
+        self.told = self.tty.size();
+        self.say(Said::Resize(self.told)).await
     }
 
     async fn say(&mut self, said: Said) -> Option<Outcome> {

@@ -21,6 +21,8 @@ use crate::types::size::TermSize;
 /// A session that shows itself, in two halves.
 #[derive(Debug)]
 pub struct Attached {
+    /// The size that it was told.
+    pub size: TermSize,
     pub shows: Shows,
     pub says: Says,
 }
@@ -49,13 +51,17 @@ impl Client {
             .header(UPGRADE, PROTOCOL)
             .body(Empty::<Bytes>::new())
             .map_err(|error| self.silent(&error))?;
-        match timeout(PATIENCE, self.upgraded(request)).await {
+        match timeout(PATIENCE, self.upgraded(request, size)).await {
             Ok(attached) => attached,
             Err(_) => Err(self.silent(&"it takes too long")),
         }
     }
 
-    async fn upgraded(&self, request: Request<Empty<Bytes>>) -> Result<Attached, Error> {
+    async fn upgraded(
+        &self,
+        request: Request<Empty<Bytes>>,
+        size: TermSize,
+    ) -> Result<Attached, Error> {
         let io = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(io))
             .await
@@ -81,6 +87,7 @@ impl Client {
             .map_err(|_| self.silent(&"it came another way"))?;
         let (read, write) = parts.io.into_inner().into_split();
         Ok(Attached {
+            size,
             shows: Shows(Frames::new(read, &parts.read_buf)),
             says: Says {
                 write,
