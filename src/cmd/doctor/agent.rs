@@ -23,7 +23,7 @@ use crate::cli::Run;
 use crate::paths;
 use crate::proxy::Seen;
 use crate::report::Failure;
-use crate::types::agent::{AgentSpec, Dialect, Inject};
+use crate::types::agent::{AgentSpec, Dialect};
 use crate::types::exit::Exit;
 use crate::types::identity::ServerName;
 use crate::types::server::{Kind, Server};
@@ -76,8 +76,11 @@ pub(super) async fn examine(
             None::<String>,
         );
     }
-    let mode = spec.inject.as_ref().map_or("nothing", Inject::mode);
-    checks.ok(format!("{name}: inject"), format!("`{mode}` can be done"));
+    let how = match &spec.inject {
+        Some(inject) => format!("it is told of its servers by `{}`", inject.mode()),
+        None => "it is told of no servers: it has no `mcp_inject`".to_owned(),
+    };
+    checks.ok(format!("{name}: inject"), how);
     if let Some(dir) = dir
         && let Err(error) = servers(setting, &spec, Arc::new(told), dir, checks).await
     {
