@@ -188,10 +188,13 @@ impl Sieve {
     }
 }
 
-/// True for a string that an ST is to follow.
+/// True for a string that an ST is to follow: BEL ends those of one kind alone.
 fn is_open(sequence: &[u8]) -> bool {
-    let is_string = matches!(sequence.get(1), Some(b']' | b'P' | b'X' | b'^' | b'_'));
-    is_string && !sequence.ends_with(b"\x07")
+    match sequence.get(1) {
+        Some(b']') => !sequence.ends_with(b"\x07"),
+        Some(b'P' | b'X' | b'^' | b'_') => true,
+        _ => false,
+    }
 }
 
 /// Adds a piece, and ends what is broken in it: what follows in the output may
