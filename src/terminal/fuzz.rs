@@ -77,7 +77,19 @@ fn lexes(output: &[u8], size: usize) {
             }
         });
     }
+    let output = controls_first(output);
     assert!(output.starts_with(&told), "bytes were lost or moved");
+}
+
+/// Output with the control characters after an ESC before it.
+pub(super) fn controls_first(output: &[u8]) -> Vec<u8> {
+    let mut ordered = Vec::with_capacity(output.len());
+    for byte in output {
+        let is_first = byte.is_ascii_control() && !matches!(byte, 0x18 | 0x1a | 0x1b);
+        let at = ordered.len() - usize::from(is_first && ordered.last() == Some(&0x1b));
+        ordered.insert(at, *byte);
+    }
+    ordered
 }
 
 /// A terminal that was shown the keyframe of another.

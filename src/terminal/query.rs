@@ -139,6 +139,9 @@ pub fn colors(code: u16, params: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// What ends a string.
+const ST: &[u8] = b"\x1b\\";
+
 /// Takes the questions out of output, for terminals that only look on.
 ///
 /// What is not whole is held back: a [`super::Keyframe`] shows what went into
@@ -167,16 +170,20 @@ impl Sieve {
     pub fn sift(&mut self, output: &[u8], shown: &mut Vec<u8>) {
         let Self { lexer, ended, open } = self;
         lexer.feed(output, |piece| match piece {
-            Piece::Sequence(b"\x1b\\") if std::mem::take(ended) => {}
+            Piece::Sequence(ST) if std::mem::take(ended) => {}
             Piece::Sequence(sequence) if Query::read(sequence).is_some() => {
                 *ended = is_open(sequence);
                 if std::mem::take(open) {
                     // The question was its end.
-                    shown.extend_from_slice(b"\x1b\\");
+                    shown.extend_from_slice(ST);
                 }
             }
             _ => {
                 *ended = false;
+                if *open && matches!(piece, Piece::Text(_)) {
+                    // An ESC that has yet to come was its end.
+                    shown.extend_from_slice(ST);
+                }
                 *open = match piece {
                     Piece::Sequence(sequence) => is_open(sequence),
                     Piece::Part(_) => true,
@@ -290,6 +297,21 @@ mod tests {
             b"\x1bM",
         ] {
             assert_eq!(Query::read(order), None, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_question_ended_is_ended_without_it() {
+        for (output, shown) in [
+            (&b"\x1bPx\x1b[6ny"[..], &b"\x1bPx\x1b\\y"[..]),
+            (b"\x1bPx\x1b\n[6ny", b"\x1bPx\x1b\\\ny"),
+            (b"\x1b\nPx\x1b[6ny", b"\n\x1bPx\x1b\\y"),
+            (b"\xe6\x1b[?u\xbc", "\u{fffd}\u{fffd}".as_bytes()),
+        ] {
+            let mut told = Vec::new();
+            Sieve::default().sift(output, &mut told);
+            let text = String::from_utf8_lossy;
+            assert_eq!(text(&told), text(shown), "{:?}", text(output));
         }
     }
 
