@@ -7,7 +7,7 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | roots | [`cmd`]: one file a verb, the only place where machines meet |
+//! | roots | [`cmd`]: one file or folder a verb, the only place where machines meet |
 //! | between | [`presence`] keeps us registered, [`inbox`] turns mentions into prompts, [`bridge`] is a session's server for an agent that speaks stdio |
 //! | doors | [`control`]: what a session can be asked, over the [`catalog`] of its servers |
 //! | machines | [`config`], [`servers`], [`inject`], [`proxy`] on [`credential`] and [`hosting`], [`session`] on [`terminal`], [`hub`], [`queue`] |
@@ -18,7 +18,9 @@
 //!
 //! Five phases: resolve, register, bind, inject, run; then the same in
 //! reverse. Only the session ends the launch: the hub, the proxy and the
-//! presence may fail and come back while the agent runs on.
+//! presence may fail and come back while the agent runs on. A session has a
+//! terminal, or a model of one (`-d`, `--headless`); others look on and type
+//! over its control socket.
 
 #[doc(hidden)]
 pub mod bridge;

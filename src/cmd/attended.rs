@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::family::Siblings;
-use super::front::Ready;
+use super::front::{Front, Ready};
 use super::gear::Gear;
 use super::launch::Launch;
 use super::lives::Lives;
@@ -219,12 +219,13 @@ async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
         return;
     }
     ready.tell(&context);
+    let Front::Headless(notifier) = ready.front() else {
+        return;
+    };
     let mut doing = session.doing();
-    while ready.front().is_headless() {
+    loop {
         let state = report::word(&*doing.borrow_and_update());
-        ready
-            .front()
-            .tell(&format!("STATUS={}: {state}", context.name));
+        notifier.tell(&format!("STATUS={state}"));
         if doing.changed().await.is_err() {
             return;
         }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use anyhow::anyhow;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -13,7 +14,7 @@ use crate::cli::{Cli, Completions, Shell};
 use crate::config;
 use crate::control::find;
 use crate::paths;
-use crate::report;
+use crate::report::{self, Failure};
 use crate::types::exit::Exit;
 use crate::types::options::Options;
 
@@ -31,14 +32,21 @@ pub(super) fn run(args: &Completions) -> Exit {
     let out = &mut io::stdout();
     match shell.write_registration(VARIABLE, name, name, name, out) {
         Ok(()) => Exit::Done,
-        // A reader that has gone away is no error, but it has no script.
-        Err(_) => Exit::NotDone,
+        Err(error) => {
+            // A reader that has gone away knows, but it has no script.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                let error = anyhow!(error).context("cannot print the completions");
+                report::failure(&Failure::new(Exit::NotDone, error));
+            }
+            Exit::NotDone
+        }
     }
 }
 
 /// Answers the shell if it is the one that asks; None: the user does.
 #[must_use]
 pub fn complete() -> Option<Exit> {
+    // A directory that has gone has no files to complete.
     let here = std::env::current_dir().ok();
     let asked = CompleteEnv::with_factory(command).var(VARIABLE);
     match asked.try_complete(std::env::args_os(), here.as_deref()) {

@@ -18,11 +18,11 @@ use super::front::{Front, Ready};
 use super::gather::Told;
 use super::gear::Gear;
 use super::lives::Lives;
-use super::pane::Pane;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
 use super::setting::{self, Setting, block_on};
-use super::signals::Signals;
+use super::signals::{self, Signals};
+use super::tmux::pane::Pane;
 use super::{background, burial, dry_run, gather, log, plan, post, program, talk, tmux};
 use crate::cli::Run;
 use crate::control;
@@ -33,7 +33,7 @@ use crate::report::{self, Failure};
 use crate::terminal::tty;
 use crate::types::agent::AgentSpec;
 use crate::types::context::SessionContext;
-use crate::types::exit::{AgentExit, Exit};
+use crate::types::exit::Exit;
 use crate::types::identity::SessionId;
 use crate::types::upstream::Live;
 
@@ -125,18 +125,17 @@ impl Launch {
         if self.resume {
             talk::check(&self.setting.env, &self.spec, &self.agent_args).await?;
         }
-        let mut signals = Signals::catch().map_err(failed)?;
+        let mut heard = Signals::catch().map_err(failed)?;
         let registration = if self.offline {
             None
         } else {
             let mut registering = pin!(registration::register(&self.setting, &self.spec));
             tokio::select! {
                 biased;
-                kind = signals.next() => {
+                kind = heard.next() => {
                     // The hub may be about to have us: it has to hear the rest.
                     registration::forgo(registering).await;
-                    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-                    return Ok(Exit::Agent(AgentExit::Signal(number)));
+                    return Ok(Exit::Agent(signals::exit(kind)));
                 }
                 registered = &mut registering => Some(registered?),
             }
@@ -148,7 +147,7 @@ impl Launch {
         });
         // Held until the hub has heard: whoever waits for our end may want our name.
         let mut dir = None;
-        let running = self.registered(registration.as_ref(), &live, &mut dir, signals);
+        let running = self.registered(registration.as_ref(), &live, &mut dir, heard);
         let result = caught(running).await;
         if let Some(registration) = registration {
             registration::farewell(&registration.client, &live).await;
@@ -215,12 +214,7 @@ impl Launch {
         for text in &self.told.warnings {
             warn!(text, "told the user");
         }
-        burial::bury(&state, |error| {
-            warn!(
-                error = format!("{error:#}"),
-                "cannot clear up after a killed session"
-            );
-        });
+        burial::bury(&state, |error| warn!("{error:#}"));
 
         let control = control::bind(&dir.path).map_err(|error| {
             failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")

@@ -1,4 +1,5 @@
-//! One file a verb: the composition roots, where machines meet.
+//! One file or folder a verb, and what several have in common: the composition
+//! roots, where machines meet.
 
 mod attach;
 mod attended;
@@ -28,7 +29,6 @@ mod man;
 mod manifest;
 mod mcp;
 mod notify;
-mod pane;
 mod plan;
 mod post;
 mod program;
@@ -44,11 +44,9 @@ mod setting;
 mod signals;
 mod stop;
 mod table;
-mod tail;
 mod talk;
 mod team;
 mod tmux;
-mod tmux_server;
 mod unconnected;
 mod up;
 mod who;
@@ -88,7 +86,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions(args) => Ok(completions::run(&args)),
         Verb::Man(args) => man::run(&args),
-        Verb::TmuxPane(args) => pane::run(&args),
+        Verb::TmuxPane(args) => tmux::pane::run(&args),
     };
     let exit = result.unwrap_or_else(|failure| {
         report::failure(&failure);

@@ -44,11 +44,7 @@ pub(super) fn find(spec: &AgentSpec, setting: &Setting) -> Result<PathBuf, Failu
 }
 
 /// A command by its path, or the first executable file of its name on `path`.
-fn lookup(
-    command: &Path,
-    path: Option<&OsString>,
-    cwd: &Path,
-) -> Result<PathBuf, (Exit, &'static str)> {
+fn lookup(command: &Path, path: Option<&OsString>, cwd: &Path) -> Result<PathBuf, (Exit, String)> {
     let candidates: Vec<PathBuf> = if command.components().count() > 1 {
         vec![cwd.join(command)]
     } else {
@@ -63,9 +59,9 @@ fn lookup(
     let mut found = Err((
         Exit::NotFound,
         if candidates.len() > 1 {
-            "not found on PATH"
+            "not found on PATH".to_owned()
         } else {
-            "not found"
+            "not found".to_owned()
         },
     ));
     for candidate in candidates {
@@ -73,20 +69,23 @@ fn lookup(
             Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {
                 return Ok(candidate);
             }
-            Ok(_) => found = Err((Exit::CannotRun, "it is no executable file")),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                found = Err((Exit::CannotRun, "permission denied"));
-            }
+            Ok(_) => found = Err((Exit::CannotRun, "it is no executable file".to_owned())),
             // Not here: perhaps in the next directory.
-            Err(_) => {}
+            Err(error) if is_absent(&error) => {}
+            Err(error) => found = Err((Exit::CannotRun, error.to_string())),
         }
     }
     found
 }
 
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 /// Why the agent will not be able to start a server's command, as far as can
 /// be seen before.
-pub(super) fn missing(server: &Command, env: &Env, cwd: &Path) -> Option<&'static str> {
+pub(super) fn missing(server: &Command, env: &Env, cwd: &Path) -> Option<String> {
     let cwd = server.cwd.as_deref().unwrap_or(cwd);
     // A server may bring a PATH of its own.
     if server.env.contains_key("PATH") {

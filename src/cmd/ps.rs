@@ -14,11 +14,7 @@ use crate::types::text::one_line;
 
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
-    burial::bury(&state, |error| {
-        report::warning(format_args!(
-            "cannot clear up after a killed session: {error:#}"
-        ));
-    });
+    burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
     let found = block_on(Exit::NotDone, async {
         Ok(find::everyone(&state, None).await)
     })?;

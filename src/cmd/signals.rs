@@ -7,6 +7,8 @@ use std::task::Poll;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::types::exit::AgentExit;
+
 /// SIGTERM, SIGHUP and SIGINT to us; what comes meanwhile is kept.
 #[derive(Debug)]
 pub(super) struct Signals(Vec<(SignalKind, Signal)>);
@@ -39,4 +41,9 @@ impl Signals {
         })
         .await
     }
+}
+
+/// How we end of a signal.
+pub(super) fn exit(kind: SignalKind) -> AgentExit {
+    AgentExit::Signal(u8::try_from(kind.as_raw_value()).unwrap_or_default())
 }

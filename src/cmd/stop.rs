@@ -1,5 +1,6 @@
 //! `wrapper stop SESSION…`: ends sessions, and waits until they have ended.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use super::setting::block_on;
 use crate::cli::Stop;
 use crate::control::client;
 use crate::control::find::{self, Found};
-use crate::control::protocol::Ended;
 use crate::control::roster;
 use crate::paths;
 use crate::report::{self, Failure};
@@ -33,7 +33,7 @@ struct Told {
     name: String,
     outcome: Word,
     /// How its agent ended, if it ran.
-    exit: Option<Ended>,
+    exit: Option<AgentExit>,
     reason: Option<String>,
 }
 
@@ -79,15 +79,13 @@ async fn stop(args: &Stop) -> Vec<Told> {
         });
     }
     while let Some(ended) = under_way.join_next().await {
-        let Ok((id, name, result)) = ended else {
-            continue;
-        };
+        let (id, name, result) = ended.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
         outcomes.push(match result {
             Ok(exit) => {
                 if !args.json {
                     match exit {
                         Some(exit) => {
-                            report::line(format_args!("{name} {}", AgentExit::from(exit)));
+                            report::line(format_args!("{name} {exit}"));
                         }
                         None => report::line(format_args!("{name} has ended")),
                     }
@@ -118,7 +116,7 @@ fn failed(id: Option<SessionId>, name: String, failure: &Failure) -> Told {
 }
 
 /// Ends one; how its agent ended, if the session could still say so.
-async fn end(found: Found, grace: Duration) -> Result<Option<Ended>, Failure> {
+async fn end(found: Found, grace: Duration) -> Result<Option<AgentExit>, Failure> {
     if found.is_silent {
         return force(found, grace).await;
     }
@@ -145,7 +143,7 @@ async fn end(found: Found, grace: Duration) -> Result<Option<Ended>, Failure> {
 /// Ends a session that does not answer by its process. That is the one that
 /// holds the directory, so nobody else has its id; and its agent does not
 /// outlive it.
-async fn force(found: Found, grace: Duration) -> Result<Option<Ended>, Failure> {
+async fn force(found: Found, grace: Duration) -> Result<Option<AgentExit>, Failure> {
     let pid = Pid::from_raw(found.session.pid.cast_signed());
     for signal in [Signal::SIGCONT, Signal::SIGTERM] {
         // It may have ended since.
@@ -157,11 +155,8 @@ async fn force(found: Found, grace: Duration) -> Result<Option<Ended>, Failure> 
     let _ = kill(pid, Signal::SIGKILL);
     if left(found.dir, LEAVE).await? {
         // It could not clear up after itself.
-        burial::bury(&paths::state(&paths::env()), |error| {
-            report::warning(format_args!(
-                "cannot clear up after a killed session: {error:#}"
-            ));
-        });
+        let state = paths::state(&paths::env());
+        burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
         return Ok(None);
     }
     let error = anyhow!(

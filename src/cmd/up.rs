@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ async fn start_all(setting: &Setting, file: &TeamFile, members: &[Member], args:
             wanted.push(member.clone());
         }
     }
-    let options = words(&args.options);
+    let options = args.options.words();
     let progress = MultiProgress::new();
     let mut starting = JoinSet::new();
     for member in wanted {
@@ -127,10 +128,8 @@ async fn start_all(setting: &Setting, file: &TeamFile, members: &[Member], args:
         });
     }
     while let Some(started) = starting.join_next().await {
-        match started {
-            Ok(one) => progress.suspend(|| say(one)),
-            Err(error) => report::warning(format_args!("a launch was lost: {error}")),
-        }
+        let one = started.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        progress.suspend(|| say(one));
     }
     told
 }
@@ -243,30 +242,6 @@ fn line(told: &Told) {
         }
         _ => report::line(format_args!("{outcome:<7}  {member}")),
     }
-}
-
-/// What of our own command line holds for every launch, which runs where we do.
-fn words(options: &Options) -> Vec<OsString> {
-    let mut words: Vec<OsString> = Vec::new();
-    for (name, path) in [
-        ("--config", &options.config),
-        ("--data-dir", &options.data_dir),
-        ("--upload-dir", &options.upload_dir),
-    ] {
-        if let Some(path) = path {
-            words.extend([name.into(), path.into()]);
-        }
-    }
-    for (name, port) in [
-        ("--port", options.port),
-        ("--mcp-http-port", options.mcp_http_port),
-        ("--mcp-sse-port", options.mcp_sse_port),
-    ] {
-        if let Some(port) = port {
-            words.extend([name.into(), port.to_string().into()]);
-        }
-    }
-    words
 }
 
 /// Moves on a terminal alone.

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::servers::RawSource;
 use crate::types::agent::{Restart, Transport, VERBS};
 use crate::types::identity::{AgentName, BadWord, ServerName};
+use crate::types::span::Span;
 use crate::types::upstream::{Endpoint, Scheme};
 
 #[derive(Debug, Default, Deserialize)]
@@ -222,24 +223,6 @@ impl TryFrom<f64> for Seconds {
         } else {
             Err(format!("{seconds} is no delay of 0 to 60 seconds"))
         }
-    }
-}
-
-/// A duration like `30s` or `5m`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Span(pub(super) std::time::Duration);
-
-/// A longer one is as good as for ever, and could not be added to a time.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        humantime::parse_duration(&text)
-            .map(|wait| Self(wait.min(LONGEST)))
-            .map_err(|error| format!("no duration like `30s` or `5m`: {error}"))
     }
 }
 

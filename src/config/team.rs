@@ -11,7 +11,7 @@ use super::mistake::Error;
 use super::resolve::Config;
 use crate::paths::{self, Env};
 use crate::types::agent::Restart;
-use crate::types::identity::AgentName;
+use crate::types::identity::{BadWord, MemberName};
 
 /// What it is called where nobody says otherwise.
 pub const TEAM_FILE: &str = "wrapper-team.toml";
@@ -89,12 +89,9 @@ pub fn team(path: &Path, text: &str, config: &Config, env: &Env) -> Result<Vec<M
             Some(name) => (name.span(), name.into_inner()),
             None => (span, free(&agent, &taken)),
         };
-        if let Err(bad) = name.parse::<AgentName>() {
-            return Err(wrong(
-                span,
-                &bad.to_string().replace("agent name", "session name"),
-            ));
-        }
+        let name: MemberName = name
+            .parse()
+            .map_err(|bad: BadWord| wrong(span.clone(), &bad.to_string()))?;
         if !taken.insert(name.clone()) {
             let said = format!("there is a session `{name}` already");
             return Err(wrong(span, &said).hint("give each its own `name`"));
@@ -102,7 +99,7 @@ pub fn team(path: &Path, text: &str, config: &Config, env: &Env) -> Result<Vec<M
         let cwd = raw.cwd.map(|cwd| dir.join(paths::expand(env, &cwd)));
         let variables = raw.env.into_iter();
         members.push(Member {
-            name,
+            name: name.into(),
             agent,
             label: raw.label,
             cwd: cwd.unwrap_or_else(|| dir.to_owned()).components().collect(),
@@ -122,11 +119,11 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// `claude`, `claude-2` … for members that are not named.
-fn free(agent: &str, taken: &BTreeSet<String>) -> String {
+fn free(agent: &str, taken: &BTreeSet<MemberName>) -> String {
     let numbered = (2..).map(|number| format!("{agent}-{number}"));
     let mut names = std::iter::once(agent.to_owned()).chain(numbered);
     names
-        .find(|name| !taken.contains(name))
+        .find(|name| taken.iter().all(|other| other.as_str() != name))
         .unwrap_or_else(|| agent.to_owned())
 }
 

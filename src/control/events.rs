@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::protocol::{Brief, Ended};
+use super::protocol::Brief;
 use super::roster;
 use super::server::Desk;
 use super::stream;
@@ -107,7 +107,7 @@ impl Events {
                     }
                     if now.restarts != restarts {
                         restarts = now.restarts;
-                        let exit = now.exit.map(Ended::from);
+                        let exit = now.exit;
                         self.tell("restart", &json!({"restarts": restarts, "exit": exit}));
                     }
                     if now.life == Life::Running {
@@ -141,7 +141,7 @@ impl Events {
         while let Ok(receipt) = receipts.try_recv() {
             self.receipt(&desk, Ok(receipt));
         }
-        let exit = status.borrow().exit.map(Ended::from);
+        let exit = status.borrow().exit;
         self.send("exit", &json!({"state": "exited", "exit": exit}), true);
     }
 

@@ -77,7 +77,7 @@ pub(super) async fn stop(State(desk): State<Arc<Desk>>, body: Bytes) -> Response
     Json(Stopped {
         id: desk.context.id.clone(),
         name: desk.name(),
-        exit: desk.session.status().borrow().exit.map(Into::into),
+        exit: desk.session.status().borrow().exit,
     })
     .into_response()
 }

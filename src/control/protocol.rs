@@ -91,33 +91,7 @@ pub struct Stopped {
     pub id: SessionId,
     pub name: String,
     /// None: it did not run at the time.
-    pub exit: Option<Ended>,
-}
-
-/// How an agent ended: one of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ended {
-    Code(u8),
-    Signal(u8),
-}
-
-impl From<AgentExit> for Ended {
-    fn from(exit: AgentExit) -> Self {
-        match exit {
-            AgentExit::Code(code) => Self::Code(code),
-            AgentExit::Signal(signal) => Self::Signal(signal),
-        }
-    }
-}
-
-impl From<Ended> for AgentExit {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Code(code) => Self::Code(code),
-            Ended::Signal(signal) => Self::Signal(signal),
-        }
-    }
+    pub exit: Option<AgentExit>,
 }
 
 /// `POST /v1/prompts`, answered with a [`Receipt`].

@@ -132,8 +132,9 @@ mod tests {
 
     use super::super::document::{get, put};
     use super::super::journal::Journal;
-    use super::super::random::{BOTH, CASES, Dice, edit, keys};
+    use super::super::random::{BOTH, CASES, edit, keys};
     use super::*;
+    use crate::types::dice::Dice;
 
     /// A file and the journals of the sessions over it, and no disk.
     struct World {
@@ -148,7 +149,7 @@ mod tests {
         fn start(&mut self, dice: &mut Dice) {
             let mut entries = Vec::new();
             for name in ["one", "two", "three"] {
-                if dice.roll(2) == 0 {
+                if dice.below(2) == 0 {
                     entries.push((keys(name), dice.entry()));
                 }
             }
@@ -215,12 +216,12 @@ mod tests {
     #[test]
     fn sessions_in_any_order_leave_the_file_as_it_was() {
         for format in BOTH {
-            let mut dice = Dice::new();
+            let mut dice = Dice::new(1);
             // An edit that changes neither what is around an empty object nor how
             // the last line ends.
             let harmless = if format == Format::Json { 2 } else { 1 };
             for _ in 0..CASES {
-                let file = (dice.roll(5) > 0).then(|| dice.document(format));
+                let file = (dice.below(5) > 0).then(|| dice.document(format));
                 let text = file.as_deref().unwrap_or(document::empty(format));
                 if put(format, text, &keys("one"), &json!({})).is_err() {
                     continue;
@@ -234,14 +235,14 @@ mod tests {
                 let (mut started, mut wanted) = (0, file.clone());
                 while started < 3 || !world.sessions.is_empty() {
                     let count = world.sessions.len();
-                    match dice.roll(6) {
+                    match dice.below(6) {
                         0..3 if started < 3 => {
                             world.start(&mut dice);
                             started += 1;
                         }
                         // Ended, or killed before and undone now.
-                        3 if count > 0 => world.end(dice.roll(count)),
-                        4 if count > 0 => world.sessions[dice.roll(count)].alive = false,
+                        3 if count > 0 => world.end(dice.below(count)),
+                        4 if count > 0 => world.sessions[dice.below(count)].alive = false,
                         5 if wanted == file && file.is_some() => {
                             wanted = wanted.map(|text| edit(format, harmless, &text));
                             world.file = world.file.map(|text| edit(format, harmless, &text));

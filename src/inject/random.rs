@@ -5,31 +5,14 @@ use serde_json::{Value, json};
 use super::json_scan::Scan;
 use super::plan::Format;
 use super::toml_scan::table;
+use crate::types::dice::Dice;
 
 /// How many documents of each format.
 pub(super) const CASES: usize = 300;
 
 pub(super) const BOTH: [Format; 2] = [Format::Json, Format::Toml];
 
-/// A generator of numbers (xorshift): the same ones in every run.
-pub(super) struct Dice(u64);
-
 impl Dice {
-    pub(super) fn new() -> Self {
-        Self(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::from(self.0.to_le_bytes()[5]) % sides
-    }
-
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.roll(of.len())]
-    }
-
     /// What may stand between two tokens of JSON.
     fn gap(&mut self) -> &'static str {
         self.pick(&[
@@ -48,7 +31,7 @@ impl Dice {
 
     fn value(&mut self, depth: usize) -> String {
         let gap = self.gap();
-        match self.roll(if depth == 0 { 6 } else { 9 }) {
+        match self.below(if depth == 0 { 6 } else { 9 }) {
             6 => format!("[{}{gap}{}]", self.value(depth - 1), self.pick(&["", ","])),
             7 | 8 => self.object(depth - 1),
             simple => ["1.50", "-2E3", r#""\"}{,\\""#, "true", "null", r#""//é,]""#][simple].into(),
@@ -57,10 +40,10 @@ impl Dice {
 
     fn object(&mut self, depth: usize) -> String {
         let mut text = format!("{{{}", self.gap());
-        let members = self.roll(4);
+        let members = self.below(4);
         for member in 1..=members {
             let name = self.pick(&["a", "servers", "one", "\\u0061b"]);
-            let comma = if member < members || self.roll(4) == 0 {
+            let comma = if member < members || self.below(4) == 0 {
                 ","
             } else {
                 ""
@@ -72,12 +55,12 @@ impl Dice {
         text + "}"
     }
 
-    fn json(&mut self) -> String {
+    fn json_document(&mut self) -> String {
         let mark = self.pick(&["", "", "\u{feff}"]);
         format!("{mark}{}{}{}", self.gap(), self.object(3), self.gap())
     }
 
-    fn toml(&mut self) -> String {
+    fn toml_document(&mut self) -> String {
         let mut text = self.pick(&["", "", "\u{feff}"]).to_owned();
         let line = |dice: &mut Self, text: &mut String, line: &str| {
             let before = dice.pick(&["", "", "  ", "\n", "# it's [x]\n", "\r\n\t"]);
@@ -96,9 +79,9 @@ impl Dice {
             ])
         };
         let inline = ["{}", "{ }", "{ two = { u = 1 } }", "{two={},three.x=[]}"];
-        let servers = self.roll(6);
+        let servers = self.below(6);
         for key in ["a", "\"b c\"", "d.e", "d.'f'.g"] {
-            if self.roll(2) == 0 {
+            if self.below(2) == 0 {
                 let value = value(self);
                 line(self, &mut text, &format!("{key} = {value}"));
             }
@@ -133,10 +116,10 @@ impl Dice {
             }
             _ => {}
         }
-        if self.roll(2) == 0 {
+        if self.below(2) == 0 {
             line(self, &mut text, "[z]");
         }
-        let end = if self.roll(2) == 0 {
+        let end = if self.below(2) == 0 {
             text.trim_end().len()
         } else {
             text.len()
@@ -147,8 +130,8 @@ impl Dice {
 
     pub(super) fn document(&mut self, format: Format) -> String {
         match format {
-            Format::Json => self.json(),
-            Format::Toml => self.toml(),
+            Format::Json => self.json_document(),
+            Format::Toml => self.toml_document(),
         }
     }
 
@@ -157,7 +140,7 @@ impl Dice {
             json!({ "url": "u", "headers": { "A b": "\"\n\u{7f}" } }),
             json!({ "command": ["x", 1, true], "env": {} }),
             json!({}),
-        ][self.roll(3)]
+        ][self.below(3)]
         .clone()
     }
 }

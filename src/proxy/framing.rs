@@ -184,7 +184,7 @@ fn at_most(input: &[u8], left: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     /// Feeds `pieces`: the content, the raw bytes taken, and whether all is there.
     fn read<'a>(

@@ -118,7 +118,7 @@ pub(super) fn resolve(sse: &Endpoint, endpoint: &[u8]) -> Result<String, &'stati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     #[test]
     fn the_endpoint_is_found_and_nothing_that_looks_like_it() {

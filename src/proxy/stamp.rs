@@ -63,7 +63,7 @@ fn identity_argument(tool: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     /// A call of `tool` with `rest` after the name.
     fn call(tool: &str, rest: &str) -> String {

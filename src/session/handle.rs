@@ -55,7 +55,6 @@ pub(super) enum Command {
     },
     Withdraw(PromptId),
     Recall(PromptId),
-    View(oneshot::Sender<View>),
     Judge(oneshot::Sender<Judged>),
     Stop {
         grace: Duration,
@@ -247,11 +246,6 @@ impl Session {
     #[must_use]
     pub fn viewers(&self) -> usize {
         *self.viewers.borrow()
-    }
-
-    /// What the agent's screen shows; nothing while no agent runs.
-    pub async fn view(&self) -> View {
-        self.ask(Command::View).await.unwrap_or_default()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -155,7 +155,6 @@ pub(super) async fn run(
                 Command::Interest(_, Interest::Repaint) => stage.repaint(),
                 Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
-                Command::View(reply) => eyes.tell(reply),
                 Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
                 Command::Stop { grace } => course.stop(process, grace),
                 Command::Restart { grace } => course.restart(process, grace),

@@ -176,7 +176,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
                 Command::Recall(id) => desk.typist.recall(Instant::now(), id),
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
                 // Nothing to look at: the asker sees the closed channel.
-                Command::View(_) | Command::Judge(_) => {}
+                Command::Judge(_) => {}
                 Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::Stop { .. } => return false,
                 Command::Restart { .. } => return true,

@@ -1,33 +1,8 @@
-//! Chance for tests: the same throws every time.
+//! Output that tests throw.
 
-/// A linear congruential generator.
-pub(super) struct Dice(u64);
+use crate::types::dice::Dice;
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    /// A number from 0 to `end` - 1; `end` is not 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap_or_default() % end
-    }
-
-    /// `whole` in pieces.
-    pub(super) fn split<'a>(&mut self, mut whole: &'a [u8]) -> Vec<&'a [u8]> {
-        let mut pieces = Vec::new();
-        while !whole.is_empty() {
-            let (piece, rest) = whole.split_at((1 + self.below(9)).min(whole.len()));
-            pieces.push(piece);
-            whole = rest;
-        }
-        pieces
-    }
-
     /// Output of an agent in a mood: text, sequences of all kinds, and pieces
     /// of them.
     pub(super) fn output(&mut self, words: usize) -> Vec<u8> {
@@ -51,18 +26,13 @@ impl Dice {
                     format!("\x1b[{numbers}{}", &EDITS[last..=last])
                 }
                 _ => {
-                    let byte = self.below(256);
-                    output.push(u8::try_from(byte).unwrap_or_default());
+                    output.push(self.byte());
                     continue;
                 }
             };
             output.extend_from_slice(word.as_bytes());
         }
         output
-    }
-
-    fn pick(&mut self, words: &[&'static str]) -> &'static str {
-        words[self.below(words.len())]
     }
 }
 

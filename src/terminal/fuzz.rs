@@ -166,7 +166,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::terminal::dice::Dice;
+    use crate::types::dice::Dice;
 
     #[test]
     fn what_the_fuzzer_starts_from_holds_and_what_is_like_it() {
@@ -180,7 +180,7 @@ mod tests {
                 let mut other = data.clone();
                 for _ in 0..=dice.below(4) {
                     let at = dice.below(other.len() + 1);
-                    let byte = u8::try_from(dice.below(256)).expect("a byte");
+                    let byte = dice.byte();
                     match dice.below(3) {
                         0 => other.insert(at, byte),
                         1 if at < other.len() => other[at] = byte,

@@ -178,10 +178,10 @@ impl Emulator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::dice::Dice;
     use crate::terminal::fuzz::{assert_same, redrawn};
     use crate::terminal::modes::SYNCHRONIZED;
     use crate::terminal::query::Sieve;
+    use crate::types::dice::Dice;
     use crate::types::size::TermSize;
 
     #[test]

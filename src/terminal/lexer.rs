@@ -207,8 +207,8 @@ pub(super) fn unfinished(text: &[u8]) -> (usize, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::dice::Dice;
     use crate::terminal::fuzz::controls_first;
+    use crate::types::dice::Dice;
 
     fn lex(lexer: &mut Lexer, chunk: &[u8]) -> Vec<(char, Vec<u8>)> {
         let mut pieces: Vec<(char, Vec<u8>)> = Vec::new();

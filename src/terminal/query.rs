@@ -169,27 +169,36 @@ impl Sieve {
     /// Adds to `shown` what is to be shown of the output so far.
     pub fn sift(&mut self, output: &[u8], shown: &mut Vec<u8>) {
         let Self { lexer, ended, open } = self;
-        lexer.feed(output, |piece| match piece {
-            Piece::Sequence(ST) if std::mem::take(ended) => {}
-            Piece::Sequence(sequence) if Query::read(sequence).is_some() => {
-                *ended = is_open(sequence);
-                if std::mem::take(open) {
-                    // The question was its end.
-                    shown.extend_from_slice(ST);
+        lexer.feed(output, |piece| {
+            let query = match piece {
+                Piece::Sequence(sequence) => Query::read(sequence),
+                _ => None,
+            };
+            match (piece, query) {
+                (Piece::Sequence(ST), _) if std::mem::take(ended) => {}
+                (Piece::Sequence(sequence), Some(query)) => {
+                    *ended = is_open(sequence);
+                    if std::mem::take(open) {
+                        // The question was its end.
+                        shown.extend_from_slice(ST);
+                    }
+                    if let Query::Colors(code, params) = query {
+                        show_set(code, params, shown);
+                    }
                 }
-            }
-            _ => {
-                *ended = false;
-                if *open && matches!(piece, Piece::Text(_)) {
-                    // An ESC that has yet to come was its end.
-                    shown.extend_from_slice(ST);
+                _ => {
+                    *ended = false;
+                    if *open && matches!(piece, Piece::Text(_)) {
+                        // An ESC that has yet to come was its end.
+                        shown.extend_from_slice(ST);
+                    }
+                    *open = match piece {
+                        Piece::Sequence(sequence) => is_open(sequence),
+                        Piece::Part(_) => true,
+                        _ => false,
+                    };
+                    show(piece, shown);
                 }
-                *open = match piece {
-                    Piece::Sequence(sequence) => is_open(sequence),
-                    Piece::Part(_) => true,
-                    _ => false,
-                };
-                show(piece, shown);
             }
         });
     }
@@ -201,6 +210,17 @@ fn is_open(sequence: &[u8]) -> bool {
         Some(b']') => !sequence.ends_with(b"\x07"),
         Some(b'P' | b'X' | b'^' | b'_') => true,
         _ => false,
+    }
+}
+
+/// Adds the colours that are set along with those that are asked for.
+fn show_set(code: u16, params: &[u8], shown: &mut Vec<u8>) {
+    for (color, value) in colors(code, params).filter(|(_, value)| *value != b"?") {
+        let order = match color.checked_sub(256) {
+            Some(dynamic) => format!("\x1b]{};", 10 + dynamic),
+            None => format!("\x1b]4;{color};"),
+        };
+        shown.extend([order.as_bytes(), value, ST].concat());
     }
 }
 
@@ -243,7 +263,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::dice::Dice;
+    use crate::types::dice::Dice;
 
     const QUESTIONS: [(&[u8], Query<'_>); 24] = [
         (b"\x1b[c", Query::Attributes(0)),
@@ -301,12 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_question_ended_is_ended_without_it() {
+    fn what_else_a_question_does_is_done_without_it() {
         for (output, shown) in [
             (&b"\x1bPx\x1b[6ny"[..], &b"\x1bPx\x1b\\y"[..]),
             (b"\x1bPx\x1b\n[6ny", b"\x1bPx\x1b\\\ny"),
             (b"\x1b\nPx\x1b[6ny", b"\n\x1bPx\x1b\\y"),
             (b"\xe6\x1b[?u\xbc", "\u{fffd}\u{fffd}".as_bytes()),
+            (b"\x1b]11;#123;?\x07y", b"\x1b]11;#123\x1b\\y"),
+            (b"\x1b]4;1;?;2;#321\x1b\\y", b"\x1b]4;2;#321\x1b\\y"),
         ] {
             let mut told = Vec::new();
             Sieve::default().sift(output, &mut told);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::credential::{Auth, TokenCommand, TokenSource};
 use super::identity::Token;
 use super::source::{is_header_name, is_variable};
+use super::span::Span;
 
 /// How long a run of a command may take that does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,23 +26,6 @@ pub struct RawAuth {
     header: Option<String>,
     timeout: Option<Span>,
     refresh_interval: Option<Span>,
-}
-
-/// A duration of more than nothing, `10s` or `1h30m`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct Span(Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(Duration::ZERO) => Err("a duration must be more than nothing".to_owned()),
-            Ok(span) => Ok(Self(span)),
-            Err(error) => Err(format!("no duration like `10s` or `1h30m`: {error}")),
-        }
-    }
 }
 
 /// The key below `auth` that has a mistake, or nothing for `auth` itself, and
@@ -72,13 +56,19 @@ impl RawAuth {
         {
             return wrong("header", "that is no header's name");
         }
-        if first != Some("command") {
-            let times = [
-                ("timeout", self.timeout),
-                ("refresh_interval", self.refresh_interval),
-            ];
-            if let Some((key, _)) = times.iter().find(|(_, span)| span.is_some()) {
-                return wrong(key, "it is for a `command` alone");
+        let times = [
+            ("timeout", self.timeout),
+            ("refresh_interval", self.refresh_interval),
+        ];
+        for (key, span) in times {
+            match span {
+                Some(_) if first != Some("command") => {
+                    return wrong(key, "it is for a `command` alone");
+                }
+                Some(Span(Duration::ZERO)) => {
+                    return wrong(key, "a duration must be more than nothing");
+                }
+                _ => {}
             }
         }
         let source = match (self.token, self.env, self.file, self.command) {
@@ -241,11 +231,11 @@ mod tests {
             ),
             (
                 "command = ['x']\ntimeout = '0s'",
-                "a duration must be more than nothing",
+                "timeout: a duration must be more than nothing",
             ),
             (
                 "command = ['x']\ntimeout = '10'",
-                "no duration like `10s` or `1h30m`",
+                "no duration like `30s` or `1h30m`",
             ),
             ("tokn = 'x'", "unknown field `tokn`"),
         ] {

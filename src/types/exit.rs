@@ -1,7 +1,10 @@
 //! How an agent ended, how we end, and the exit codes of both.
 
-/// How the agent's process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// How the agent's process ended; as JSON `{"code": 3}` or `{"signal": 9}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AgentExit {
     /// It called exit with this code.
     Code(u8),

@@ -123,6 +123,10 @@ word!(
     InstanceName, "instance name"
 );
 word!(
+    /// The name of a member of a team, in its file.
+    MemberName, "session name"
+);
+word!(
     /// The id of one session: twelve hex digits, for life.
     SessionId, "session id"
 );

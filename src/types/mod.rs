@@ -8,6 +8,8 @@ pub mod auth;
 pub mod context;
 pub mod conversation;
 pub mod credential;
+#[cfg(test)]
+pub mod dice;
 pub mod evidence;
 pub mod exit;
 pub mod hub;
@@ -20,6 +22,7 @@ pub mod secret;
 pub mod server;
 pub mod size;
 pub mod source;
+pub mod span;
 pub mod text;
 pub mod trigger;
 pub mod upstream;

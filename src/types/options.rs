@@ -1,5 +1,6 @@
 //! What the command line says about the configuration: its last layer.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::agent::Restart;
@@ -27,6 +28,37 @@ pub struct Options {
     pub upload_dir: Option<PathBuf>,
 }
 
+impl Options {
+    /// The words that say the same on another command line, in this directory.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        let Self {
+            config,
+            data_dir,
+            port,
+            mcp_http_port,
+            mcp_sse_port,
+            upload_dir,
+        } = self;
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let number = |port: &Option<u16>| port.map(|port| port.to_string().into());
+        let given = [
+            ("--config=", path(config)),
+            ("--data-dir=", path(data_dir)),
+            ("--port=", number(port)),
+            ("--mcp-http-port=", number(mcp_http_port)),
+            ("--mcp-sse-port=", number(mcp_sse_port)),
+            ("--upload-dir=", path(upload_dir)),
+        ];
+        let word = |(name, value): (&str, Option<OsString>)| {
+            let mut word = OsString::from(name);
+            word.push(value?);
+            Some(word)
+        };
+        given.into_iter().filter_map(word).collect()
+    }
+}
+
 /// Options that a launch has for its agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct AgentOptions {
@@ -52,6 +84,37 @@ impl AgentOptions {
             Some(Restart::Never)
         } else {
             self.restart
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn options_are_the_same_on_another_command_line() {
+        let all = Options {
+            config: Some("a b".into()),
+            data_dir: Some("-d".into()),
+            port: Some(1),
+            mcp_http_port: Some(2),
+            mcp_sse_port: Some(3),
+            upload_dir: Some("ü".into()),
+        };
+        for options in [all, Options::default()] {
+            let mut words = options.words();
+            words.insert(0, "wrapper".into());
+            let line = Line::try_parse_from(words).expect("a command line");
+            assert_eq!(line.options, options);
         }
     }
 }

@@ -116,7 +116,10 @@ async fn serve(stream: UnixStream, session: Session, panic: mpsc::Sender<()>) {
                     let ms = ms.parse().expect("milliseconds");
                     return session.stop(Duration::from_millis(ms)).await;
                 }
-                _ => json!(session.view().await.rows),
+                _ => {
+                    let judged = session.judged().await;
+                    json!(judged.map(|judged| judged.view.rows).unwrap_or_default())
+                }
             };
             // The test may have gone already.
             let _ = write

@@ -226,7 +226,7 @@ async fn a_service_manager_is_told_and_gets_the_log_and_the_code() {
         } = {
             let service = Service::start(name, &[]);
             service.hears("READY=1");
-            service.hears("STATUS=fake: idle");
+            service.hears("STATUS=idle");
             service
         };
         let start = world.reported("start");

@@ -429,7 +429,7 @@ fn mistakes_are_shown_where_they_are() {
     "#);
     let drawn = User::with("[agents.x]\ndraft_wait = \"soon\"").wrong();
     assert!(
-        drawn.contains("no duration like `30s` or `5m`: expected number at 0"),
+        drawn.contains("no duration like `30s` or `1h30m`: expected number at 0"),
         "{drawn}"
     );
     insta::assert_snapshot!(User::with("[agents.x]\ninject_delay = -1").wrong(), @r#"
@@ -506,7 +506,7 @@ fn mistakes_of_servers_are_shown_where_they_are() {
     hint: did you mean `env`?
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { command = ['x'], timeout = '10' }").wrong(), @r#"
-    config.toml:2:37: no duration like `10s` or `1h30m`: time unit needed, for example 10sec or 10ms
+    config.toml:2:37: no duration like `30s` or `1h30m`: time unit needed, for example 10sec or 10ms
       |
     2 | auth = { command = ['x'], timeout = '10' }
       |                                     ^^^^

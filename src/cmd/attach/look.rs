@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Outcome;
 use super::keys::{Keys, Typed};
-use crate::cmd::signals::Signals;
+use crate::cmd::signals::{self, Signals};
 use crate::control::attach::dial::{Attached, Says, Shows};
 use crate::control::attach::frame::{Event, Said, Shown};
 use crate::terminal::screen::Screen;
@@ -71,7 +71,7 @@ impl Look {
     }
 
     /// Shows and types until one of us ends it; then the terminal is as it was.
-    pub(super) async fn follow(mut self, mut signals: Signals) -> Outcome {
+    pub(super) async fn follow(mut self, mut heard: Signals) -> Outcome {
         let mut buf = [0; 4096];
         let outcome = loop {
             let ended = tokio::select! {
@@ -83,9 +83,7 @@ impl Look {
                     }
                     _ => Some(Outcome::HungUp),
                 },
-                kind = signals.next() => {
-                    Some(Outcome::Signal(u8::try_from(kind.as_raw_value()).unwrap_or_default()))
-                }
+                kind = heard.next() => Some(Outcome::Signal(signals::exit(kind))),
                 () = self.tty.resized() => self.resize().await,
                 () = until(self.split) => {
                     let typed = self.keys.pause();
@@ -183,7 +181,7 @@ impl Look {
                 self.screen = Screen::new(self.screen.size());
                 (self.part, self.due, self.is_fresh) = (None, None, true);
             }
-            Ok(Some(Shown::End(end))) => return Some(Outcome::Ended(end)),
+            Ok(Some(Shown::End(end))) => return Some(Outcome::Ended(end.how)),
             Ok(None) => return Some(Outcome::Gone("its process has ended".to_owned())),
             Err(error) => return Some(Outcome::Gone(error.to_string())),
         }

@@ -9,7 +9,6 @@ use super::found;
 use super::setting::block_on;
 use super::signals::Signals;
 use crate::cli::Attach;
-use crate::control::attach::frame::End;
 use crate::control::protocol::Session;
 use crate::paths;
 use crate::report::{self, Failure};
@@ -22,11 +21,11 @@ enum Outcome {
     /// The user has left.
     Detached,
     /// The session has ended.
-    Ended(End),
+    Ended(Option<AgentExit>),
     /// Its process is gone, or does not keep to the protocol.
     Gone(String),
     /// This signal ended us.
-    Signal(u8),
+    Signal(AgentExit),
     /// Our terminal has gone.
     HungUp,
 }
@@ -56,14 +55,14 @@ pub(super) fn run(args: &Attach) -> Result<Exit, Failure> {
         Outcome::Detached => report::note(format_args!(
             "detached from {name}; `wrapper attach {name}` comes back"
         )),
-        Outcome::Ended(end) => match end.exit() {
-            Some(exit) => report::note(format_args!("{name} has ended: the agent {exit}")),
-            None => report::note(format_args!("{name} has ended")),
-        },
+        Outcome::Ended(Some(exit)) => {
+            report::note(format_args!("{name} has ended: the agent {exit}"));
+        }
+        Outcome::Ended(None) => report::note(format_args!("{name} has ended")),
         Outcome::Gone(why) => {
             return Err(failed(anyhow!("the session `{name}` is gone: {why}")));
         }
-        Outcome::Signal(number) => return Ok(Exit::Agent(AgentExit::Signal(number))),
+        Outcome::Signal(exit) => return Ok(Exit::Agent(exit)),
         Outcome::HungUp => {}
     }
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -82,7 +82,7 @@ pub(super) async fn examine(
     };
     checks.ok(format!("{name}: inject"), how);
     if let Some(dir) = dir
-        && let Err(error) = servers(setting, &spec, Arc::new(told), dir, checks).await
+        && let Err(error) = servers(setting, &spec, told, dir, checks).await
     {
         checks.failure(
             format!("{name}: servers"),
@@ -104,13 +104,12 @@ pub(super) fn find(spec: &AgentSpec, setting: &Setting) -> Result<(AgentSpec, Pa
 }
 
 /// What the agent would be told, once it is certain that it can be.
-fn told(setting: &Setting, spec: &AgentSpec, launch: &Run) -> Result<Told, Failure> {
+fn told(setting: &Setting, spec: &AgentSpec, launch: &Run) -> Result<Arc<Told>, Failure> {
     let failed = |error| Failure::new(Exit::NotDone, error);
     let told = Arc::new(gather::find(setting, spec, launch)?);
     let wiring = plan::rehearse(spec, setting, &told, launch.offline).map_err(failed)?;
     wiring.plan(spec)?.check().map_err(failed)?;
-    drop(wiring);
-    Arc::try_unwrap(told).map_err(|_| failed(anyhow!("what the agent is told is still in use")))
+    Ok(told)
 }
 
 /// Where the program is, and whether its version is one that was tried.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::setting::Setting;
-use super::super::tmux_server;
+use super::super::tmux::server;
 use super::{Checks, State};
 use crate::control;
 use crate::control::roster::{self, SessionDir};
@@ -105,7 +105,7 @@ pub(super) async fn hub(setting: &Setting, checks: &mut Checks) {
     let client = setting.client();
     let (name, url) = ("hub", client.url());
     let config = &setting.config;
-    let whose = match client.health().await {
+    let (whose, port) = match client.health().await {
         Ok(Kind::Ours(health)) => {
             if let Err(error) = hub::human_token(&config.hub.data_dir) {
                 let text = format!("{error:#}");
@@ -129,7 +129,6 @@ pub(super) async fn hub(setting: &Setting, checks: &mut Checks) {
             return;
         }
     };
-    let (whose, port) = whose;
     let tools = TcpStream::connect((config.hub.host.as_str(), port));
     match timeout(PATIENCE, tools).await {
         Ok(Ok(_)) => checks.ok(
@@ -200,12 +199,10 @@ pub(super) fn terminal(setting: &Setting, checks: &mut Checks) {
 
 pub(super) async fn tmux(checks: &mut Checks) {
     let name = "tmux";
-    match tmux_server::ask(&["-V"]).await {
+    match server::ask(&["-V"]).await {
         Err(_) => checks.ok(name, "it is not here; only `--tmux` needs it"),
-        Ok(said)
-            if tmux_server::version(&said).is_some_and(|version| version < tmux_server::OLDEST) =>
-        {
-            let (major, minor) = tmux_server::OLDEST;
+        Ok(said) if server::version(&said).is_some_and(|version| version < server::OLDEST) => {
+            let (major, minor) = server::OLDEST;
             let cure = format!("`--tmux` needs {major}.{minor} or newer");
             checks.add(
                 name,

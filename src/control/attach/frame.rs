@@ -67,7 +67,7 @@ pub struct Event {
     pub event: Kind,
     /// How it ended, as in [`End`].
     #[serde(flatten)]
-    pub how: End,
+    pub how: Option<AgentExit>,
     /// The same and what follows, in words.
     pub text: String,
 }
@@ -82,13 +82,11 @@ pub enum Kind {
     Restarting,
 }
 
-/// How an agent ended: one of the two, or nothing is known.
+/// How the agent ended, if that is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal: Option<u8>,
+    #[serde(flatten)]
+    pub how: Option<AgentExit>,
 }
 
 /// What is no frame of this protocol.
@@ -194,27 +192,6 @@ impl Said {
     }
 }
 
-impl From<Option<AgentExit>> for End {
-    fn from(exit: Option<AgentExit>) -> Self {
-        let (mut code, mut signal) = (None, None);
-        match exit {
-            Some(AgentExit::Code(number)) => code = Some(number),
-            Some(AgentExit::Signal(number)) => signal = Some(number),
-            None => {}
-        }
-        Self { code, signal }
-    }
-}
-
-impl End {
-    /// How the agent ended, where it is known.
-    #[must_use]
-    pub fn exit(self) -> Option<AgentExit> {
-        let signal = self.signal.map(AgentExit::Signal);
-        self.code.map(AgentExit::Code).or(signal)
-    }
-}
-
 fn put(out: &mut BytesMut, kind: u8, payload: &[&[u8]]) {
     let length: usize = payload.iter().map(|part| part.len()).sum();
     out.reserve(HEAD + length);
@@ -270,10 +247,10 @@ mod tests {
 
     #[test]
     fn a_frame_keeps_its_form() {
-        let end = End::from(Some(AgentExit::Code(3)));
+        let how = Some(AgentExit::Code(3));
         let event = Event {
             event: Kind::Exited,
-            how: Some(AgentExit::Signal(9)).into(),
+            how: Some(AgentExit::Signal(9)),
             text: "t".into(),
         };
         let hello = Hello {
@@ -295,7 +272,7 @@ mod tests {
                 Shown::Event(event),
                 b"E\0\0\0\x28{\"event\":\"exited\",\"signal\":9,\"text\":\"t\"}",
             ),
-            (Shown::End(end), b"X\0\0\0\x0a{\"code\":3}"),
+            (Shown::End(End { how }), b"X\0\0\0\x0a{\"code\":3}"),
             (Shown::End(End::default()), b"X\0\0\0\x02{}"),
         ] {
             let written = shown(&said);

@@ -117,8 +117,8 @@ impl Screen<'_> {
             };
             sleep(SLICE * rests).await;
         }
-        let exit = session.status().borrow().exit;
-        Shown::End(End::from(exit)).put(&mut self.out);
+        let how = session.status().borrow().exit;
+        Shown::End(End { how }).put(&mut self.out);
         self.flush().await
     }
 
@@ -149,7 +149,7 @@ impl Screen<'_> {
             Piece::Output(output) => Shown::Output(output.into()),
             Piece::News(News { exit, text }) => Shown::Event(Event {
                 event: exit.map_or(Kind::Restarting, |_| Kind::Exited),
-                how: End::from(exit),
+                how: exit,
                 text,
             }),
         };

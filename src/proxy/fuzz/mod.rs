@@ -36,7 +36,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     #[test]
     fn what_the_fuzzer_starts_from_holds_and_what_is_like_it() {

@@ -85,7 +85,7 @@ fn only<'a>(members: &Members<'a>, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     fn known(name: &str) -> Option<Tool> {
         let (server, name) = name.split_once("__")?;

@@ -56,7 +56,7 @@ fn is_more(result: &Members<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     fn list(tools: &str) -> String {
         format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":{tools}}}}}"#)

@@ -109,7 +109,7 @@ fn spell(server: &str, tool: &str, longest: usize, twist: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     fn name(text: &str) -> ServerName {
         text.parse().expect("a name")

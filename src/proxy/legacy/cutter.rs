@@ -110,7 +110,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::dice::Dice;
+    use crate::types::dice::Dice;
 
     fn cut(pieces: &[&[u8]]) -> (Vec<Piece>, bool) {
         let (mut cutter, mut cut) = (Cutter::default(), Vec::new());

@@ -266,17 +266,6 @@ impl Eyes {
             }
         });
     }
-
-    /// Tells the screen to whoever asked, when it is up to date.
-    pub(super) fn tell(&self, reply: oneshot::Sender<View>) {
-        let look = self.look();
-        tokio::spawn(async move {
-            if let Ok(look) = look.await {
-                // Who asked may have gone away.
-                let _ = reply.send(view(&look.picture));
-            }
-        });
-    }
 }
 
 /// Waits for a look that was asked for, if one was.

@@ -154,8 +154,8 @@ async fn mcp_sessions_end_with_the_server() {
 
     server.restart();
     let mut rest = Vec::new();
-    let ended = soon("the end of the stream", raw.io.read_to_end(&mut rest)).await;
-    assert!(ended.is_ok() || ended.is_err(), "it does not hang");
+    // However it ends: what counts is that it does not hang.
+    let _ended = soon("the end of the stream", raw.io.read_to_end(&mut rest)).await;
     let mut other = Raw::connect(server.ports[2]).await;
     other.send(&post).await;
     let (head, body) = other.answer().await;

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use wrapper::control::attach::frame::{End, Event, Kind, Said, Shown, take};
+use wrapper::types::exit::AgentExit;
 use wrapper::types::size::TermSize;
 
 use super::Stage;
@@ -102,8 +103,7 @@ async fn frames_come_in_their_order() {
     let mut program = Guest::open(&stage, "").await;
     program.say(&Said::Input("exit 0\r".into())).await;
     let end = Shown::End(End {
-        code: Some(0),
-        signal: None,
+        how: Some(AgentExit::Code(0)),
     });
     assert_eq!(guest.next().await, Some(end));
     assert_eq!(guest.next().await, None);
@@ -119,7 +119,7 @@ async fn an_end_of_the_agent_is_an_event() {
     let Some(Shown::Event(Event { event, how, text })) = guest.next().await else {
         panic!("no event");
     };
-    assert_eq!((event, how.code), (Kind::Exited, Some(3)));
+    assert_eq!((event, how), (Kind::Exited, Some(AgentExit::Code(3))));
     assert!(text.starts_with("the agent ended with code 3: again in"));
     // Another screen, of the next life.
     assert!(matches!(guest.next().await, Some(Shown::Keyframe(..))));

@@ -4,6 +4,10 @@
 //! *Invariant*: tmux sessions are named to tmux by their ids alone: a name may
 //! be the beginning of another's.
 
+mod handover;
+pub(super) mod pane;
+pub(super) mod server;
+
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -15,10 +19,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::pane::{Handover, Running, Told};
 use super::setting::{self, Setting, block_on};
-use super::signals::Signals;
-use super::tmux_server::{ask, check_version, output, session_name, slug, tmux};
+use super::signals::{self, Signals};
 use super::{gather, program};
 use crate::cli::Run;
 use crate::paths::{self, Env};
@@ -27,6 +29,9 @@ use crate::terminal::fd;
 use crate::types::exit::{AgentExit, Exit};
 use crate::types::identity::SessionId;
 use crate::types::size::TermSize;
+use handover::Handover;
+use pane::{Running, Told};
+use server::{ask, check_version, output, session_name, slug, tmux};
 
 /// What is done outside.
 const OUTSIDE: [&str; 4] = ["--tmux", "--json", "-d", "--detach"];
@@ -49,11 +54,11 @@ pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
     gather::gather(&setting, &spec, args)?;
     block_on(Exit::Failed, async {
         check_version().await?;
-        let mut signals = Signals::catch().map_err(failed)?;
+        let mut heard = Signals::catch().map_err(failed)?;
         let session = Session::start(&setting.env, &args.agent).await?;
         let begun = tokio::select! {
             biased;
-            kind = signals.next() => Err(kind),
+            kind = heard.next() => Err(kind),
             begun = session.begin() => Ok(begun),
         };
         let (running, told) = match begun {
@@ -68,8 +73,7 @@ pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
             }
             Err(kind) => {
                 session.kill().await;
-                let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-                return Ok(Exit::Agent(AgentExit::Signal(number)));
+                return Ok(Exit::Agent(signals::exit(kind)));
             }
         };
         if args.json {
@@ -77,7 +81,7 @@ pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         }
         if !args.detach && io::stdin().is_terminal() && io::stdout().is_terminal() {
-            return session.show(&setting.env, told, signals).await;
+            return session.show(&setting.env, told, heard).await;
         }
         report::note(format_args!(
             "in tmux: `tmux attach -t ={}` shows it",
@@ -182,7 +186,7 @@ impl Session {
         &self,
         env: &Env,
         mut told: Lines<BufReader<UnixStream>>,
-        mut signals: Signals,
+        mut heard: Signals,
     ) -> Result<Exit, Failure> {
         if paths::var(env, "TMUX").is_some() {
             // Where the user comes from is where the end brings them back to.
@@ -196,7 +200,7 @@ impl Session {
         let client = client.spawn().context("cannot attach to tmux");
         let mut client = client.map_err(failed)?;
         tokio::select! {
-            kind = signals.next() => {
+            kind = heard.next() => {
                 // tmux puts the terminal back when it is told to end.
                 let pid = client.id().and_then(|pid| i32::try_from(pid).ok());
                 if let Some(pid) = pid {
@@ -205,8 +209,7 @@ impl Session {
                     let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
                 }
                 let _ended = client.wait().await;
-                let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-                return Ok(Exit::Agent(AgentExit::Signal(number)));
+                return Ok(Exit::Agent(signals::exit(kind)));
             }
             ended = client.wait() => {
                 ended.context("cannot wait for tmux").map_err(failed)?;

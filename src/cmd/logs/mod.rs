@@ -1,5 +1,7 @@
 //! `wrapper logs SESSION`: what a session has logged, also after its end.
 
+mod tail;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
@@ -11,7 +13,6 @@ use serde_json::{Value, json};
 
 use super::found;
 use super::setting::block_on;
-use super::tail::Tail;
 use crate::cli::Logs;
 use crate::control::find::{self, NotFound};
 use crate::control::roster;
@@ -19,6 +20,7 @@ use crate::paths;
 use crate::report::{self, Failure};
 use crate::types::exit::Exit;
 use crate::types::text;
+use tail::Tail;
 
 /// Where a log says, in its first lines, whose it is.
 const HEAD: u64 = 4096;

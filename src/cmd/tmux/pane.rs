@@ -1,13 +1,11 @@
 //! The end of `--tmux` that runs inside tmux: becomes the launch that was asked
 //! for outside, says there how it goes, and names the tmux session.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -16,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::tmux_server::{ask, session_name, slug};
+use super::handover::Handover;
+use super::server::{ask, session_name, slug};
 use crate::cli::TmuxPane;
 use crate::paths::{self, Env};
 use crate::report::Failure;
@@ -35,15 +34,6 @@ const OF_TMUX: [&str; 6] = [
     "TMUX",
     "TMUX_PANE",
 ];
-
-/// What a launch inside tmux takes over from outside. It goes over a socket of
-/// this user's: an environment holds secrets, and a tmux server has its own.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Handover {
-    pub(super) cwd: PathBuf,
-    pub(super) args: Vec<OsString>,
-    pub(super) env: Env,
-}
 
 /// What is said outside, one line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +61,7 @@ pub(super) struct Running {
 }
 
 /// `wrapper tmux-pane`: becomes the launch.
-pub(super) fn run(args: &TmuxPane) -> Result<Exit, Failure> {
+pub(in crate::cmd) fn run(args: &TmuxPane) -> Result<Exit, Failure> {
     let become_it = || -> Result<()> {
         let mut bytes = Vec::new();
         UnixStream::connect(&args.socket)?.read_to_end(&mut bytes)?;
@@ -99,51 +89,12 @@ pub(super) fn run(args: &TmuxPane) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, error))
 }
 
-impl Handover {
-    /// Directory, count of arguments, arguments, variables: each ends with a
-    /// NUL, which none of them can hold.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let count = self.args.len().to_string();
-        let head = [self.cwd.as_os_str(), OsStr::new(&count)];
-        let args = self.args.iter().map(OsString::as_os_str);
-        let mut bytes = Vec::new();
-        for word in head.into_iter().chain(args) {
-            bytes.extend_from_slice(word.as_bytes());
-            bytes.push(0);
-        }
-        for (name, value) in &self.env {
-            let parts = [name.as_bytes(), b"=", value.as_bytes(), b"\0"];
-            bytes.extend(parts.concat());
-        }
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
-        let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        let cwd = PathBuf::from(word(words.next()?));
-        let count: usize = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
-        let args: Vec<OsString> = words.by_ref().take(count).map(word).collect();
-        let pair = |bytes: &[u8]| {
-            // A name may begin with the sign, and has to end with one.
-            let at = bytes.iter().skip(1).position(|byte| *byte == b'=')? + 1;
-            Some((word(&bytes[..at]), word(&bytes[at + 1..])))
-        };
-        let env: Option<BTreeMap<_, _>> = words.map(pair).collect();
-        (args.len() == count).then_some(Self {
-            cwd,
-            args,
-            env: env?,
-        })
-    }
-}
-
 /// The tmux session that was made for this launch.
 ///
 /// *Invariant*: it is only ever named by its id, which no other session of that
 /// server gets.
 #[derive(Debug)]
-pub(super) struct Pane {
+pub(in crate::cmd) struct Pane {
     outside: UnixStream,
     /// `$7`.
     id: String,
@@ -154,7 +105,7 @@ pub(super) struct Pane {
 
 impl Pane {
     /// Reports from now on to who listens at `socket`.
-    pub(super) fn enter(socket: &Path, env: &Env) -> Result<Self> {
+    pub(in crate::cmd) fn enter(socket: &Path, env: &Env) -> Result<Self> {
         let outside = UnixStream::connect(socket)
             .with_context(|| format!("cannot tell {} how the launch goes", socket.display()))?;
         // SOCKET,PID,SESSION: tmux(1).
@@ -173,7 +124,7 @@ impl Pane {
     ///
     /// # Errors
     /// If there is a session of that name: it stays as it is.
-    pub(super) async fn rename(&self, instance: &str) -> Result<(), Failure> {
+    pub(in crate::cmd) async fn rename(&self, instance: &str) -> Result<(), Failure> {
         let wanted = session_name(self.slug.as_deref(), instance);
         let mut name = self.name.lock().await;
         if *name != wanted {
@@ -187,7 +138,7 @@ impl Pane {
 
     /// Says outside when the agent runs; names the tmux session anew whenever
     /// the instance is.
-    pub(super) async fn follow(
+    pub(in crate::cmd) async fn follow(
         self: Arc<Self>,
         context: SessionContext,
         session: Session,
@@ -219,7 +170,7 @@ impl Pane {
     }
 
     /// Says outside how the launch ended.
-    pub(super) fn ended(&self, result: &Result<Exit, Failure>) {
+    pub(in crate::cmd) fn ended(&self, result: &Result<Exit, Failure>) {
         self.tell(&match result {
             Ok(exit) => Told::Ended { code: exit.code() },
             Err(failure) => Told::Failed {
@@ -254,30 +205,4 @@ fn unnamed(wanted: &str, error: anyhow::Error) -> Failure {
     .hint(format!(
         "`tmux attach -t ={wanted}` shows it, `tmux kill-session -t ={wanted}` ends it; or set another `AGENTCHATTR_REPO_SLUG`"
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_handover_arrives_as_it_was() {
-        let odd = OsString::from_vec(vec![0xff, b'=']);
-        let env = [("A", "b=c"), ("=D", ""), ("E", "x\ny")];
-        let whole = Handover {
-            cwd: "/a b".into(),
-            args: vec!["claude".into(), OsString::new(), odd],
-            env: env.map(|(name, value)| (name.into(), value.into())).into(),
-        };
-        assert_eq!(Handover::decode(&whole.encode()).as_ref(), Some(&whole));
-        let bare = Handover {
-            args: Vec::new(),
-            env: Env::new(),
-            ..whole
-        };
-        assert_eq!(Handover::decode(&bare.encode()), Some(bare));
-        for bad in ["", "/", "/\0x\0", "/\x002\0a\0", "/\x000\0novalue\0"] {
-            assert_eq!(Handover::decode(bad.as_bytes()), None, "{bad:?}");
-        }
-    }
 }

@@ -12,7 +12,7 @@ use crate::report::Failure;
 use crate::types::exit::Exit;
 
 /// The oldest tmux whose exact targets and direct commands are as we need them.
-pub(super) const OLDEST: (u32, u32) = (2, 6);
+pub(in crate::cmd) const OLDEST: (u32, u32) = (2, 6);
 
 /// `agentchattr-[<slug>-]<name>`, as agentchattr calls its sessions.
 pub(super) fn session_name(slug: Option<&str>, name: &str) -> String {
@@ -35,7 +35,7 @@ pub(super) fn slug(env: &Env) -> Option<String> {
 }
 
 /// tmux's answer to a command.
-pub(super) async fn ask(args: &[&str]) -> Result<String> {
+pub(in crate::cmd) async fn ask(args: &[&str]) -> Result<String> {
     let mut command = tmux();
     command.args(args);
     output(command).await
@@ -77,7 +77,7 @@ pub(super) async fn check_version() -> Result<(), Failure> {
 }
 
 /// The numbers in `tmux 3.3a`; None for what has none (OpenBSD's, master).
-pub(super) fn version(said: &str) -> Option<(u32, u32)> {
+pub(in crate::cmd) fn version(said: &str) -> Option<(u32, u32)> {
     let digits = said.trim_start_matches(|c: char| !c.is_ascii_digit());
     let (major, rest) = digits.split_once('.')?;
     let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
