@@ -165,6 +165,11 @@ impl<'a, T: Tty> Down<'a, T> {
     }
 
     /// True if the agent has taken everything so far.
+    /// True if the agent has yet to read what was written.
+    pub(super) fn is_unread(&self) -> bool {
+        self.pty.is_unread()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }

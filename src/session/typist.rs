@@ -32,6 +32,9 @@ pub use scene::{Act, Scene};
 /// How long a user who types has to wait for an echo that does not come.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long an agent may leave a paste unread.
+const UNREAD: Duration = Duration::from_secs(60);
+
 /// How late the picture of a busy screen may be.
 const STALL: Duration = Duration::from_millis(500);
 
@@ -142,6 +145,23 @@ impl<T> Typist<T> {
         if let Phase::Pasted(_) = self.phase
             && self.held.is_empty()
         {
+            self.expect_echo(now);
+        }
+    }
+
+    /// True if an echo should have come by now, and nobody waits but we.
+    #[must_use]
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Pasted(until) if now >= until) && self.held.is_empty()
+    }
+
+    /// The agent has yet to read what was pasted (it starts, or the machine is
+    /// busy): a second paste would only stand behind the first. The time of the
+    /// echo begins anew, unless it never reads at all.
+    pub fn unread(&mut self, now: Instant) {
+        let prompt = self.queue.front();
+        let pasted = prompt.and_then(|prompt| prompt.pasted);
+        if pasted.is_some_and(|pasted| now < pasted.at + UNREAD) {
             self.expect_echo(now);
         }
     }

@@ -8,6 +8,8 @@
 )]
 
 use std::io::{self, Read, Write};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -91,6 +93,33 @@ pub fn resize(fd: impl AsFd, size: TermSize) -> io::Result<()> {
     let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     Errno::result(result)?;
     Ok(())
+}
+
+/// How many bytes that were written to `master` nobody has read from its
+/// terminal yet. Only Linux tells: elsewhere there are none.
+///
+/// # Errors
+/// If the descriptor is no master, or its terminal is gone.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
+pub fn unread(master: impl AsFd) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let master = master.as_fd().as_raw_fd();
+        // SAFETY: the descriptor is open, and what the kernel gives back is new
+        // and nobody's (ioctl_tty(2)).
+        let terminal = unsafe {
+            let fd = libc::ioctl(master, libc::TIOCGPTPEER, flags.bits());
+            OwnedFd::from_raw_fd(Errno::result(fd)?)
+        };
+        let mut count: libc::c_int = 0;
+        // SAFETY: the descriptor is open and the kernel writes one int.
+        let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+        Errno::result(result)?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Ok(0)
 }
 
 /// Makes the child lead a session whose controlling terminal is its standard

@@ -131,6 +131,19 @@ impl Pty {
         self.0.write(buf).await
     }
 
+    /// True if some of what was typed was not read by the agent yet, as far as
+    /// the system tells.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        match fd::unread(&self.0) {
+            Ok(count) => count > 0,
+            Err(error) => {
+                tracing::debug!(%error, "cannot tell what the agent has read");
+                false
+            }
+        }
+    }
+
     /// Tells the agent a new size.
     pub fn resize(&self, size: TermSize) -> io::Result<()> {
         fd::resize(&self.0, size)

@@ -41,6 +41,9 @@ struct Args {
     /// Milliseconds until bracketed paste is on; input before is lost.
     #[arg(long, default_value_t = 0)]
     ready_after: u64,
+    /// Reads nothing until there is this file.
+    #[arg(long)]
+    reads_with: Option<PathBuf>,
     /// Never switches on bracketed paste.
     #[arg(long)]
     no_paste: bool,
@@ -222,7 +225,11 @@ impl Agent {
         }
         self.begin();
         let (bytes, mut input) = mpsc::channel(64);
+        let mark = self.args.reads_with.clone();
         std::thread::spawn(move || {
+            while mark.as_ref().is_some_and(|mark| !mark.exists()) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
             let mut buf = [0; 4096];
             while let Ok(n @ 1..) = std::io::stdin().read(&mut buf) {
                 if bytes.blocking_send(buf[..n].to_vec()).is_err() {

@@ -1,5 +1,6 @@
 //! Prompts that are sent to a session, and their receipts.
 
+use std::fs;
 use std::io::Write;
 use std::process::Child;
 
@@ -71,6 +72,27 @@ async fn senders_are_served_one_after_the_other() {
     prompts.sort();
     assert_eq!(prompts, ["prompt 0", "prompt 1", "prompt 2", "prompt 3"]);
     terminal.leave().await;
+}
+
+#[tokio::test]
+async fn what_the_agent_has_yet_to_read_is_not_typed_again() {
+    let world = World::new();
+    let mark = world.path("go").display().to_string();
+    let mut terminal = open(&world, &["--reads-with", &mark], "\n>").await;
+    let one = send(&world, &["one"]);
+    stands(&world, "p1", ("typing", ""));
+    // Until then the first is shown to be lost, and could be typed again.
+    let two = send(&world, &["--timeout", "6s", "two"]);
+    let (two, done) = receipt(&mut terminal, two).await;
+    assert_eq!((end(&two).0, done), ("refused", false), "{two}");
+    fs::write(&mark, "").expect("written");
+    let (one, done) = receipt(&mut terminal, one).await;
+    assert_eq!((end(&one), done), (("submitted", ""), true));
+    terminal.leave().await;
+    let typed = world.report();
+    let pastes = typed.iter().filter(|line| line.get("paste").is_some());
+    assert_eq!(pastes.count(), 1, "{typed:?}");
+    assert_eq!(world.prompts(), ["one"]);
 }
 
 #[tokio::test]

@@ -136,6 +136,9 @@ impl Eyes {
         while down.is_idle() {
             let now = Instant::now();
             self.guided = now;
+            if desk.typist.is_overdue(now) && down.is_unread() {
+                desk.typist.unread(now);
+            }
             let (born, still) = (now - self.born, now - self.moved_at);
             let act = match self.current() {
                 Some(Seen {

@@ -77,7 +77,12 @@ impl<T> Typist<T> {
         let cleared = self.line.cleared();
         let prompt = self.queue.front_mut()?;
         let before = scene.places(&prompt.needle);
-        prompt.paste(now, Pasted { before, cleared });
+        let at = now;
+        prompt.paste(Pasted {
+            at,
+            before,
+            cleared,
+        });
         let keys = keys::prompt(&prompt.line, scene.view.bracketed_paste);
         self.expect_echo(now);
         Some(Act::Paste(keys))

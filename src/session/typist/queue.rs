@@ -44,6 +44,7 @@ pub(super) struct Prompt<T> {
 /// An attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pasted {
+    pub(super) at: Instant,
     /// Where the same text stood before.
     pub(super) before: Places,
     /// How often the user's line was emptied by then.
@@ -202,8 +203,8 @@ impl<T> Prompt<T> {
     }
 
     /// It is pasted.
-    pub(super) fn paste(&mut self, now: Instant, pasted: Pasted) {
-        self.receipt.typed = Some(now);
+    pub(super) fn paste(&mut self, pasted: Pasted) {
+        self.receipt.typed = Some(pasted.at);
         self.attempts += 1;
         self.pasted = Some(pasted);
         self.set(Stage::Typing(None));

@@ -295,3 +295,34 @@ fn a_long_prompt_has_more_time() {
     desk.idles().wait(300).idles();
     desk.wait(900).keys("\r");
 }
+
+#[test]
+fn what_the_agent_has_yet_to_read_is_not_typed_again() {
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    assert_eq!(desk.news(), [(1, Stage::Typing(None))]);
+    for _ in 0..15 {
+        desk.wait(3000);
+        assert!(desk.typist.is_overdue(desk.now));
+        desk.typist.unread(desk.now);
+        desk.idles();
+        assert_eq!(desk.news(), []);
+    }
+    desk.wait(2000).paint("read the chat").idles();
+    desk.wait(300).keys("\r");
+
+    // The user who types waits no longer than for any other echo.
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.user("x");
+    desk.wait(3000);
+    assert!(!desk.typist.is_overdue(desk.now));
+
+    // One that never reads.
+    let mut desk = Desk::ready();
+    desk.ask("read the chat").pastes(PASTE);
+    desk.wait(60_000);
+    desk.typist.unread(desk.now);
+    desk.idles();
+    assert_eq!(desk.news(), [(1, Stage::Typing(Some(Reason::Unshown)))]);
+}
