@@ -2,18 +2,17 @@
 //! reverse.
 
 use std::ffi::OsString;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use anyhow::anyhow;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::attended::Attended;
+use super::caught::caught;
 use super::front::{Front, Ready};
 use super::gather::Told;
 use super::gear::Gear;
@@ -265,35 +264,6 @@ impl Launch {
     }
 }
 
-/// What `future` comes to, or the panic that ends it.
-async fn caught<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
-}
-
 fn failed(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_caught_on_its_way() {
-        assert_eq!(caught(async { 1 }).await.expect("no panic"), 1);
-        let late = caught(async {
-            tokio::task::yield_now().await;
-            panic!("at last");
-        });
-        let panic = late.await.expect_err("a panic");
-        assert_eq!(panic.downcast_ref(), Some(&"at last"));
-    }
 }

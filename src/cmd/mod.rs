@@ -6,6 +6,7 @@ mod attended;
 mod background;
 mod bridge;
 mod burial;
+mod caught;
 mod completions;
 mod config;
 mod demo;

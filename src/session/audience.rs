@@ -17,16 +17,16 @@ use crate::terminal::screen::Screen;
 use crate::terminal::{Feed, Keyframe, Tty};
 use crate::types::exit::AgentExit;
 use crate::types::size::TermSize;
-pub(super) use viewer::ViewerId;
 pub use viewer::{Next, Piece, Show, Viewer};
 use viewer::{Queue, Queued};
+pub(super) use viewer::{Typed, ViewerId};
 
 /// Everybody who looks on, over all lives of the agent.
 #[derive(Debug)]
 pub(super) struct Audience {
     /// Who typed last comes last.
     seats: Vec<Seat>,
-    keys: mpsc::Receiver<(ViewerId, Bytes)>,
+    keys: mpsc::Receiver<Typed>,
     count: watch::Sender<usize>,
     /// Whose size the agent has; None: that of the session's own terminal, or
     /// the last one's, where there is none.
@@ -62,7 +62,7 @@ struct Seat {
 
 impl Audience {
     pub(super) fn new(
-        keys: mpsc::Receiver<(ViewerId, Bytes)>,
+        keys: mpsc::Receiver<Typed>,
         count: watch::Sender<usize>,
         size: TermSize,
     ) -> Self {
@@ -83,7 +83,7 @@ impl Audience {
     }
 
     /// Waits for what a viewer types.
-    pub(super) async fn keys(&mut self) -> (ViewerId, Bytes) {
+    pub(super) async fn keys(&mut self) -> Typed {
         match self.keys.recv().await {
             Some(keys) => keys,
             None => std::future::pending().await,
@@ -159,11 +159,13 @@ impl Audience {
     }
 
     /// Notes what a viewer types: the size is its terminal's from now on.
-    pub(super) fn typed(&mut self, id: ViewerId, keys: &[u8]) {
-        let Some(at) = self.seats.iter().position(|seat| seat.id == id) else {
+    pub(super) fn typed(&mut self, typed: &Typed) {
+        let mut seats = self.seats.iter();
+        let Some(at) = seats.position(|seat| seat.id == typed.viewer) else {
             return;
         };
-        if !self.seats[at].typed.follow(keys) {
+        self.seats[at].size = typed.size.or(self.seats[at].size);
+        if !self.seats[at].typed.follow(&typed.keys) {
             return;
         }
         self.seats[at..].rotate_left(1);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::audience::{Show, Viewer, ViewerId};
+use super::audience::{Show, Typed, Viewer, ViewerId};
 use super::detect::{Verdict, View};
 use super::pending::{Book, Pending, Ticket};
 use super::receipt::{Options, PromptId, Receipt};
@@ -26,7 +25,7 @@ pub struct Session {
     busy: watch::Receiver<bool>,
     doing: watch::Receiver<State>,
     book: Book,
-    keys: mpsc::Sender<(ViewerId, Bytes)>,
+    keys: mpsc::Sender<Typed>,
     viewers: watch::Receiver<usize>,
     /// The next viewer's id.
     next: Arc<AtomicU64>,
@@ -37,7 +36,7 @@ pub struct Session {
 pub struct Mailbox {
     pub(super) commands: mpsc::Receiver<Command>,
     /// What viewers type.
-    pub(super) keys: mpsc::Receiver<(ViewerId, Bytes)>,
+    pub(super) keys: mpsc::Receiver<Typed>,
     pub(super) viewers: watch::Sender<usize>,
     pub(super) status: watch::Sender<Status>,
     pub(super) busy: watch::Sender<bool>,

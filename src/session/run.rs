@@ -141,10 +141,10 @@ pub(super) async fn run(
                 Moved::Lost(error) => tracing::debug!(%error, "keys were lost"),
                 Moved::Closed => hung_up = true,
             },
-            (viewer, keys) = desk.audience.keys(), if down.is_idle() => {
-                desk.audience.typed(viewer, &keys);
+            typed = desk.audience.keys(), if down.is_idle() => {
+                desk.audience.typed(&typed);
                 stage.settle(&mut desk.audience, &eyes.feed)?;
-                let keys = desk.typist.user(Instant::now(), &keys);
+                let keys = desk.typist.user(Instant::now(), &typed.keys);
                 down.send(&keys).await;
             }
             Some(command) = desk.commands.recv() => match command {

@@ -168,7 +168,7 @@ async fn wait(pause: Duration, tty: &impl Tty, desk: &mut Desk) -> bool {
             read = tty.read(&mut keys) => {
                 return matches!(read, Ok(n) if n > 0 && starts(&keys[..n]));
             }
-            (_, keys) = desk.audience.keys() => return starts(&keys),
+            typed = desk.audience.keys() => return starts(&typed.keys),
             Some(command) = desk.commands.recv() => match command {
                 Command::Type { id, text, options, ticket } => {
                     desk.take(id, (&text, options), ticket);

@@ -94,6 +94,11 @@ impl Screen {
         self.guarded(|model| Sieve::after(&model.lexer))
     }
 
+    /// How many titles are pushed on the terminal's stack.
+    pub fn titles(&mut self) -> usize {
+        self.guarded(|model| model.titles.len())
+    }
+
     fn guarded<T: Default>(&mut self, act: impl FnOnce(&mut Emulator) -> T) -> T {
         let result = catch_unwind(AssertUnwindSafe(|| act(&mut self.model)));
         result.unwrap_or_else(|_| {

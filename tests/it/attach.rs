@@ -182,6 +182,48 @@ async fn keys_pass_as_they_are_but_for_those_that_leave() {
     assert_eq!(reported(&world, "input").len(), 5);
 }
 
+/// The title of a terminal that had one, after what it was written.
+fn title(written: &[u8]) -> String {
+    let text = String::from_utf8_lossy(written);
+    let (mut title, mut pushed) = ("of the shell", Vec::new());
+    for sequence in text.split('\x1b') {
+        if let Some(words) = sequence.strip_prefix("]0;") {
+            title = words.split('\x07').next().expect("words");
+        } else if sequence.starts_with("[22;0t") {
+            pushed.push(title);
+        } else if sequence.starts_with("[23;0t") {
+            title = pushed.pop().expect("a title that was pushed");
+        }
+    }
+    title.to_owned()
+}
+
+#[tokio::test]
+async fn who_leaves_has_their_own_title_again() {
+    let mut stage = Stage::open().await;
+    stage
+        .does(
+            r"printf '\033]0;one\007\033[22;0t\033]0;two\007\033[22;0t\033]0;three\007'; echo done",
+        )
+        .await;
+    stage.own.outer.shows("done").await;
+    let mut viewer = stage.viewer().await;
+    assert_eq!(title(&viewer.outer.bytes), "three");
+    stage.does(r"printf '\033[23;0t'; echo popped").await;
+    viewer.outer.shows("popped").await;
+    assert_eq!(title(&viewer.outer.bytes), "two");
+    // It shows a part, and then all of it.
+    for (rows, cols) in [(10, 40), (24, 80)] {
+        viewer.outer.resize(TermSize::new(rows, cols));
+        viewer.outer.keys(b"stty size\r").await;
+        viewer.outer.shows(&format!("{rows} {cols}")).await;
+    }
+    assert_eq!(title(&viewer.outer.bytes), "two");
+    viewer.outer.keys(b"\x1cd").await;
+    assert_eq!(viewer.outer.end().await, AgentExit::Code(0));
+    assert_eq!(title(&viewer.outer.bytes), "of the shell");
+}
+
 #[tokio::test]
 async fn a_terminal_of_another_size_shows_what_it_has_room_for() {
     let mut stage = Stage::open().await;

@@ -30,6 +30,10 @@ const SHORT: Duration = Duration::from_secs(1);
 const BEGIN: &[u8] = b"\x1b[?2026h";
 const END: &[u8] = b"\x1b[?2026l";
 
+/// A title is pushed on the terminal's stack, and popped. (xterm's.)
+const PUSH: &[u8] = b"\x1b[22;0t";
+const POP: &[u8] = b"\x1b[23;0t";
+
 /// Our terminal and what it shows.
 pub(super) struct Look {
     tty: DevTty,
@@ -45,6 +49,8 @@ pub(super) struct Look {
     /// It has another size than our terminal, which shows a part of it, and
     /// whether that is of the alternate screen.
     part: Option<bool>,
+    /// How many titles the agent has pushed on our terminal's stack.
+    titles: usize,
     /// When a part that is out of date is drawn again.
     due: Option<Instant>,
     /// What stands on our terminal is not the session's: it is to be kept.
@@ -59,6 +65,7 @@ impl Look {
             told: attached.size,
             screen: Screen::new(attached.size),
             part: None,
+            titles: 0,
             due: None,
             tty,
             shows: attached.shows,
@@ -66,7 +73,7 @@ impl Look {
             keys: Keys::default(),
             split: None,
             is_fresh: true,
-            waiting: BytesMut::new(),
+            waiting: BytesMut::from(PUSH),
         }
     }
 
@@ -159,6 +166,7 @@ impl Look {
                 self.screen = Screen::new(size);
                 self.screen.feed(&bytes);
                 self.part = None;
+                self.titles = self.screen.titles();
                 if size == self.tty.size() {
                     self.draw(&undo, &bytes);
                 } else {
@@ -169,6 +177,7 @@ impl Look {
                 self.screen.feed(&output);
                 if self.part.is_none() {
                     self.waiting.extend_from_slice(&output);
+                    self.titles = self.screen.titles();
                 } else {
                     self.due.get_or_insert_with(|| Instant::now() + FRAME);
                 }
@@ -195,6 +204,7 @@ impl Look {
         part.resize(self.tty.size());
         self.draw(undo, &part.keyframe());
         self.part = Some(part.picture().alternate);
+        self.titles = part.titles();
         self.due = None;
     }
 
@@ -220,13 +230,16 @@ impl Look {
     fn undo(&mut self) -> Vec<u8> {
         let alternate = self.part.unwrap_or_else(|| self.screen.picture().alternate);
         self.tty.note_alternate(alternate);
-        self.tty.undo()
+        let mut undo = self.tty.undo();
+        undo.extend(POP.repeat(std::mem::take(&mut self.titles)));
+        undo
     }
 
     /// Leaves the agent's last picture, with a new line below it.
     async fn leave(&mut self, has_ended: bool) {
         let undo = self.undo();
         self.waiting.extend_from_slice(&undo);
+        self.waiting.extend_from_slice(POP);
         self.tty.note_alternate(false);
         if !has_ended {
             let bottom = format!("\x1b[{};1H", self.tty.size().rows);

@@ -5,6 +5,7 @@ mod look;
 
 use anyhow::anyhow;
 
+use super::caught::{caught, said};
 use super::found;
 use super::setting::block_on;
 use super::signals::Signals;
@@ -48,8 +49,16 @@ pub(super) fn run(args: &Attach) -> Result<Exit, Failure> {
         let tty = DevTty::open().map_err(failed)?;
         let attached = found.client.attach(tty.size()).await;
         let attached = attached.map_err(found::refused)?;
-        let outcome = Look::new(tty, attached).follow(signals).await;
-        Ok((found.session.name, outcome))
+        let name = found.session.name;
+        let outcome = caught(Look::new(tty, attached).follow(signals)).await;
+        let outcome = outcome.map_err(|panic| {
+            let error = anyhow!(
+                "an error of our own ended the look at `{name}`: {}",
+                said(&*panic)
+            );
+            failed(error).hint(format!("it runs on; `wrapper attach {name}` comes back"))
+        })?;
+        Ok((name, outcome))
     })?;
     match outcome {
         Outcome::Detached => report::note(format_args!(

@@ -78,10 +78,14 @@ impl Guest {
 
 /// Does what the guest says, until it leaves.
 async fn hear(mut frames: Frames<OwnedReadHalf>, viewer: &Viewer) -> io::Result<()> {
+    let mut told = None;
     while let Some(frame) = frames.next().await? {
         match Said::read(frame).map_err(io::Error::other)? {
-            Said::Input(keys) => viewer.keys(keys).await,
-            Said::Resize(size) => viewer.resize(size).await,
+            Said::Input(keys) => viewer.keys(keys, told).await,
+            Said::Resize(size) => {
+                told = Some(size);
+                viewer.resize(size).await;
+            }
             Said::Detach => break,
         }
     }

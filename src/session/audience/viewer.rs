@@ -15,6 +15,16 @@ use crate::types::size::TermSize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) struct ViewerId(pub(in crate::session) u64);
 
+/// What a viewer types.
+#[derive(Debug)]
+pub(in crate::session) struct Typed {
+    pub(super) viewer: ViewerId,
+    /// That of its terminal by then, where it was told since the last show
+    /// began: what was told by another way may come later.
+    pub(super) size: Option<TermSize>,
+    pub(in crate::session) keys: Bytes,
+}
+
 /// A part of what a viewer is shown.
 #[derive(Debug)]
 pub enum Piece {
@@ -67,7 +77,7 @@ pub(super) struct Queue {
 pub struct Viewer {
     id: ViewerId,
     commands: mpsc::Sender<Command>,
-    keys: mpsc::Sender<(ViewerId, Bytes)>,
+    keys: mpsc::Sender<Typed>,
 }
 
 impl Show {
@@ -155,7 +165,7 @@ impl Viewer {
     pub(in crate::session) fn new(
         id: ViewerId,
         commands: mpsc::Sender<Command>,
-        keys: mpsc::Sender<(ViewerId, Bytes)>,
+        keys: mpsc::Sender<Typed>,
     ) -> Self {
         Self { id, commands, keys }
     }
@@ -171,10 +181,11 @@ impl Viewer {
     }
 
     /// Types, as at the session's own terminal; waits while the agent takes no
-    /// keys.
-    pub async fn keys(&self, keys: Bytes) {
+    /// keys. `size` is what was told with [`Viewer::resize`] last.
+    pub async fn keys(&self, keys: Bytes, size: Option<TermSize>) {
+        let viewer = self.id;
         // A session that has ended takes none: its show says so.
-        let _ = self.keys.send((self.id, keys)).await;
+        let _ = self.keys.send(Typed { viewer, size, keys }).await;
     }
 
     /// The viewer's terminal has another size.
