@@ -84,6 +84,7 @@ fn main() -> Result<(), Failure> {
     );
 
     let before = resident(session)?;
+    let mut first = before;
     let [mut alone, mut watched, mut ratios] = [const { Vec::new() }; 3];
     for round in 0..rounds {
         let mut rates = [0.0; 2];
@@ -101,6 +102,9 @@ fn main() -> Result<(), Failure> {
         alone.push(rates[0]);
         watched.push(rates[1]);
         ratios.push(rates[1] / rates[0]);
+        if round == 0 {
+            first = resident(session)?;
+        }
     }
     println!(
         "{rounds} rounds of {megabytes} MB: alone {:.0} MB/s, with three that look on {:.0} MB/s, {:.2} of it (at least 0.8)",
@@ -109,7 +113,8 @@ fn main() -> Result<(), Failure> {
         median(ratios)
     );
     println!(
-        "resident: {before} kB before, {} kB at most",
+        "resident: {before} kB before, {first} after the first round, {} at the end, {} at most",
+        resident(session)?,
         peak(session)?
     );
     own.write(b"q")?;

@@ -82,9 +82,21 @@ async fn measure(sessions: u64, time: Duration) -> Result<(), Failure> {
         took * 1e3 / sessions as f64
     );
     sleep(SETTLED).await;
-    idle(&world, time).await?;
+    let mut processes = world.pids();
+    for pid in world.pids() {
+        processes.extend(anchors(pid)?);
+    }
+    idle(&world, &processes, time).await?;
     mentions::one_by_one(&world).await?;
-    mentions::all_at_once(&world).await?;
+    let hub = [world.hub.pid()];
+    let before = (cpu(&processes)?, cpu(&hub)?);
+    let count = mentions::all_at_once(&world).await? as f64;
+    println!(
+        "{:>12} {:.2} ms of CPU until Enter, {:.2} of the hub's",
+        "each of them",
+        (cpu(&processes)? - before.0) * 1e3 / count,
+        (cpu(&hub)? - before.1) * 1e3 / count
+    );
     let after = usages(&world.pids())?;
     println!(
         "{:>12} {:.2} MB PSS a session",
@@ -95,16 +107,12 @@ async fn measure(sessions: u64, time: Duration) -> Result<(), Failure> {
 }
 
 /// What nothing costs.
-async fn idle(world: &World, time: Duration) -> Result<(), Failure> {
-    let mut all = world.pids();
-    for pid in world.pids() {
-        all.extend(anchors(pid)?);
-    }
+async fn idle(world: &World, processes: &[u32], time: Duration) -> Result<(), Failure> {
     let (pids, hub) = (world.pids(), [world.hub.pid()]);
     let start = Instant::now();
-    let before = (usages(&pids)?, cpu(&all)?, cpu(&hub)?);
+    let before = (usages(&pids)?, cpu(processes)?, cpu(&hub)?);
     sleep(time).await;
-    let after = (usages(&pids)?, cpu(&all)?, cpu(&hub)?);
+    let after = (usages(&pids)?, cpu(processes)?, cpu(&hub)?);
     let minutes = start.elapsed().as_secs_f64() / 60.0;
 
     let count = pids.len() as f64;
@@ -118,7 +126,7 @@ async fn idle(world: &World, time: Duration) -> Result<(), Failure> {
         pss / count,
         private / count,
         pss,
-        all.len(),
+        processes.len(),
         usages(&hub)?[0].pss,
     );
     let ticks = |usages: &[usage::Usage]| usages.iter().map(|one| one.ticks).sum::<u64>();
