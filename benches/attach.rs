@@ -11,15 +11,26 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
+#[path = "shared/figures.rs"]
+mod figures;
+#[path = "shared/number.rs"]
+mod number;
+#[path = "shared/outer.rs"]
+mod outer;
+#[path = "shared/raw.rs"]
+mod raw;
+
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
-use wrapper::terminal::fd::winsize;
 use wrapper::types::size::TermSize;
+
+use figures::median;
+use number::number;
+use outer::Outer;
+use raw::raw;
 
 const SIZE: TermSize = TermSize {
     rows: 40,
@@ -43,8 +54,8 @@ fn main() -> Result<(), Failure> {
     if args.first().is_some_and(|role| role == "agent") {
         return agent(args[1].parse()?);
     }
-    let number = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
-    let (rounds, megabytes, attaches) = (number(0, 6)?, number(1, 60)?, number(2, 50)?);
+    let arg = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
+    let (rounds, megabytes, attaches) = (arg(0, 6)?, arg(1, 60)?, arg(2, 50)?);
     let home = tempfile::tempdir()?;
     let me = std::env::current_exe()?;
     std::fs::write(
@@ -54,14 +65,14 @@ fn main() -> Result<(), Failure> {
             me.display()
         ),
     )?;
-    let mut own = Outer::run(home.path(), &["bench", "--offline"])?;
+    let mut own = run(home.path(), &["bench", "--offline"])?;
     own.until(READY)?;
     let session = own.child.id();
 
     let mut times = Vec::new();
     for _ in 0..attaches {
         let start = Instant::now();
-        let mut viewer = Outer::run(home.path(), &["attach", "bench"])?;
+        let mut viewer = run(home.path(), &["attach", "bench"])?;
         viewer.until(READY)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         viewer.write(LEAVE)?;
@@ -73,6 +84,7 @@ fn main() -> Result<(), Failure> {
     );
 
     let before = resident(session)?;
+    let mut first = before;
     let [mut alone, mut watched, mut ratios] = [const { Vec::new() }; 3];
     for round in 0..rounds {
         let mut rates = [0.0; 2];
@@ -90,6 +102,9 @@ fn main() -> Result<(), Failure> {
         alone.push(rates[0]);
         watched.push(rates[1]);
         ratios.push(rates[1] / rates[0]);
+        if round == 0 {
+            first = resident(session)?;
+        }
     }
     println!(
         "{rounds} rounds of {megabytes} MB: alone {:.0} MB/s, with three that look on {:.0} MB/s, {:.2} of it (at least 0.8)",
@@ -98,16 +113,12 @@ fn main() -> Result<(), Failure> {
         median(ratios)
     );
     println!(
-        "resident: {before} kB before, {} kB at most",
+        "resident: {before} kB before, {first} after the first round, {} at the end, {} at most",
+        resident(session)?,
         peak(session)?
     );
     own.write(b"q")?;
-    own.end()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    Ok(own.end()?)
 }
 
 /// MB/s of a flood, as it comes out of the session's own terminal.
@@ -130,9 +141,20 @@ fn peak(pid: u32) -> Result<u64, Failure> {
 
 fn status(pid: u32, name: &str) -> Result<u64, Failure> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.ok_or("no such line")?.parse()?)
+    Ok(number(&text, name).ok_or("no such line")?)
+}
+
+/// A verb of the program in a terminal.
+fn run(home: &Path, args: &[&str]) -> Result<Outer, Failure> {
+    let command = [&[env!("CARGO_BIN_EXE_wrapper")], args].concat();
+    Outer::run(
+        &command,
+        &[
+            ("HOME", home),
+            ("WRAPPER_CONFIG", &home.join("config.toml")),
+            ("WRAPPER_STATE_DIR", &home.join("state")),
+        ],
+    )
 }
 
 /// A terminal that looks on, and reads whatever it is shown.
@@ -143,7 +165,7 @@ struct Eyes {
 
 impl Eyes {
     fn open(home: &Path) -> Result<Self, Failure> {
-        let mut outer = Outer::run(home, &["attach", "bench"])?;
+        let mut outer = run(home, &["attach", "bench"])?;
         // Of the screen that there is: it has seen something of it.
         outer.until(b"<")?;
         let keys = outer.master.try_clone()?;
@@ -168,67 +190,9 @@ impl Eyes {
     }
 }
 
-/// A terminal with the program in it, blocking.
-struct Outer {
-    master: std::fs::File,
-    child: Child,
-    buf: Vec<u8>,
-    tail: Vec<u8>,
-}
-
-impl Outer {
-    fn run(home: &Path, args: &[&str]) -> Result<Self, Failure> {
-        let pair = nix::pty::openpty(&winsize(SIZE), None)?;
-        let stdio = || pair.slave.try_clone().map(Stdio::from);
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .arg(env!("CARGO_BIN_EXE_wrapper"))
-            .args(args)
-            .env("HOME", home)
-            .env("WRAPPER_CONFIG", home.join("config.toml"))
-            .env("WRAPPER_STATE_DIR", home.join("state"))
-            .stdin(stdio()?)
-            .stdout(stdio()?)
-            .stderr(stdio()?)
-            .spawn()?;
-        Ok(Self {
-            master: pair.master.into(),
-            child,
-            buf: vec![0; 256 * 1024],
-            tail: Vec::new(),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.master.write_all(bytes)
-    }
-
-    /// Reads until a marker has come.
-    fn until(&mut self, marker: &[u8]) -> std::io::Result<()> {
-        self.tail.clear();
-        loop {
-            let n = self.master.read(&mut self.buf)?;
-            let keep = self.tail.len().min(marker.len() - 1);
-            self.tail.drain(..self.tail.len() - keep);
-            self.tail.extend_from_slice(&self.buf[..n]);
-            if memchr::memmem::find(&self.tail, marker).is_some() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn end(mut self) -> Result<(), Failure> {
-        while self.master.read(&mut self.buf).is_ok_and(|n| n > 0) {}
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
 /// The agent: a full screen, and a flood whenever it is asked for one.
 fn agent(megabytes: usize) -> Result<(), Failure> {
-    let mut raw = tcgetattr(std::io::stdin())?;
-    cfmakeraw(&mut raw);
-    tcsetattr(std::io::stdin(), SetArg::TCSANOW, &raw)?;
+    raw()?;
     let mut line = Vec::new();
     for word in 0..12 {
         write!(line, "\x1b[3{}mword {word:04}\x1b[m ", word % 8)?;

@@ -8,16 +8,25 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
-#[path = "launch/relay.rs"]
-mod relay; // the least that a relay can do
+#[path = "shared/figures.rs"]
+mod figures;
+#[path = "shared/outer.rs"]
+mod outer;
+#[path = "shared/raw.rs"]
+mod raw;
+#[path = "shared/relay.rs"]
+mod relay;
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use wrapper::terminal::Launch;
-use wrapper::terminal::fd::winsize;
 use wrapper::types::size::TermSize;
+
+use figures::median;
+use outer::Outer;
+use raw::raw;
 
 const SIZE: TermSize = TermSize {
     rows: 40,
@@ -106,14 +115,9 @@ fn compare(rounds: usize, megabytes: usize, keys: usize) -> Result<(), Failure> 
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// MB/s between the markers, as they come out of the outer terminal.
 fn output(command: &[String], megabytes: usize) -> Result<f64, Failure> {
-    let mut outer = Outer::run(command)?;
+    let mut outer = Outer::run(command, &[])?;
     outer.until(START)?;
     outer.write(b"g")?;
     let start = Instant::now();
@@ -127,7 +131,7 @@ fn output(command: &[String], megabytes: usize) -> Result<f64, Failure> {
 
 /// The median microseconds from a key to its echo, one at a time.
 fn keystrokes(command: &[String], keys: usize) -> Result<f64, Failure> {
-    let mut outer = Outer::run(command)?;
+    let mut outer = Outer::run(command, &[])?;
     outer.until(START)?;
     let mut times = Vec::with_capacity(keys);
     for key in (b'a'..=b'z').cycle().take(keys) {
@@ -139,60 +143,6 @@ fn keystrokes(command: &[String], keys: usize) -> Result<f64, Failure> {
     outer.write(b"\x04")?;
     outer.end()?;
     Ok(median(times))
-}
-
-/// The outer terminal, blocking.
-struct Outer {
-    master: std::fs::File,
-    child: Child,
-    buf: Vec<u8>,
-    tail: Vec<u8>,
-}
-
-impl Outer {
-    fn run(command: &[String]) -> Result<Self, Failure> {
-        let pair = nix::pty::openpty(&winsize(SIZE), None)?;
-        let stdio = || pair.slave.try_clone().map(Stdio::from);
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .args(command)
-            .env("TERM", "xterm-256color")
-            .env_remove("TMUX")
-            .stdin(stdio()?)
-            .stdout(stdio()?)
-            .stderr(stdio()?)
-            .spawn()?;
-        Ok(Self {
-            master: pair.master.into(),
-            child,
-            buf: vec![0; 256 * 1024],
-            tail: Vec::new(),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.master.write_all(bytes)
-    }
-
-    /// Reads until a marker has come.
-    fn until(&mut self, marker: &[u8]) -> std::io::Result<()> {
-        self.tail.clear();
-        loop {
-            let n = self.master.read(&mut self.buf)?;
-            let keep = self.tail.len().min(marker.len() - 1);
-            self.tail.drain(..self.tail.len() - keep);
-            self.tail.extend_from_slice(&self.buf[..n]);
-            if memchr::memmem::find(&self.tail, marker).is_some() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn end(mut self) -> std::io::Result<()> {
-        // The end of the terminal is an error to Linux.
-        while self.master.read(&mut self.buf).is_ok_and(|n| n > 0) {}
-        self.child.wait().map(drop)
-    }
 }
 
 /// The session as a launch runs it.
@@ -227,7 +177,7 @@ fn ours(command: &[String]) -> Result<ExitCode, Failure> {
 
 /// An agent that says much.
 fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
-    relay::raw()?;
+    raw()?;
     let mut text = Vec::new();
     for line in 0..1000 {
         match kind {
@@ -266,7 +216,7 @@ fn flood(kind: &str, megabytes: usize) -> Result<(), Failure> {
 
 /// An agent that says every key again.
 fn echo() -> Result<(), Failure> {
-    relay::raw()?;
+    raw()?;
     let mut buf = [0; 4096];
     let mut out = std::io::stdout().lock();
     out.write_all(START)?;

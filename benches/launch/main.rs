@@ -10,17 +10,31 @@
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(clippy::cast_precision_loss, reason = "figures for a table")]
 
+#[path = "../shared/agent.rs"]
 mod agent;
+#[path = "../shared/figures.rs"]
+mod figures;
+#[path = "../shared/hub.rs"]
+mod hub;
 mod idle;
+#[path = "../shared/number.rs"]
+mod number;
 mod queue;
+#[path = "../shared/raw.rs"]
+mod raw;
+#[path = "../shared/relay.rs"]
 mod relay;
 mod stage;
+#[path = "../shared/usage.rs"]
+mod usage;
 
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use wrapper::types::size::TermSize;
 
+use agent::now;
+use figures::median;
 use stage::{Outer, World};
 
 const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
@@ -33,9 +47,6 @@ const SIZE: TermSize = TermSize {
 /// Below the temporary directory.
 const DATA: &str = "data";
 
-/// Where the agent reports to.
-const REPORT: &str = "LAUNCH_BENCH_REPORT";
-
 /// What nothing here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,9 +55,6 @@ const SETTLED: Duration = Duration::from_secs(3);
 
 /// Between two mentions.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Ends the agent.
-const END: &[u8] = b"\x04";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -134,17 +142,17 @@ async fn mentions(world: &World, rounds: usize) -> Result<(), Failure> {
     let mut outer = Outer::run(&world.command("wrapper"))?;
     outer.until(b"> ").await?;
     // The first one waits until the agent's screen is still.
-    world.say("@bench hello").await?;
+    world.hub.say("@bench hello").await?;
     enter(&mut outer, &world.report).await?;
     let (mut posts, mut firsts, mut enters) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         outer.rest(PAUSE).await?;
         let start = Instant::now();
-        world.say("nobody in particular").await?;
+        world.hub.say("nobody in particular").await?;
         posts.push(millis(start.elapsed()));
         outer.rest(PAUSE).await?;
         let start = now();
-        world.say("@bench hello").await?;
+        world.hub.say("@bench hello").await?;
         let (first, entered) = enter(&mut outer, &world.report).await?;
         firsts.push((first - start) * 1e3);
         enters.push((entered - start) * 1e3);
@@ -167,24 +175,13 @@ async fn enter(outer: &mut Outer, report: &UnixDatagram) -> Result<(f64, f64), F
     let next = || -> Result<f64, Failure> {
         let mut buf = [0; 64];
         let n = report.recv(&mut buf)?;
-        Ok(std::str::from_utf8(&buf[..n])?.parse()?)
+        Ok(agent::told(&buf[..n]).ok_or("a strange report")?.0)
     };
     Ok((next()?, next()?))
 }
 
-/// Seconds on the clock that processes share.
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs_f64()
-}
-
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The median, and what nine in ten keep within.

@@ -9,8 +9,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use wrapper::types::upstream::Endpoint;
 
+use super::agent::now;
 use super::stage::{Outer, World};
-use super::{Failure, PAUSE, enter, millis, now, spread};
+use super::{Failure, PAUSE, enter, millis, spread};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_fake-agentchattr");
 

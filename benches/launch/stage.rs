@@ -3,35 +3,27 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
-use wrapper::hub::{self, Client};
 use wrapper::terminal::{Launch, Process, Pty};
-use wrapper::types::identity::Token;
-use wrapper::types::trigger::ChannelName;
-use wrapper::types::upstream::Endpoint;
 
-use super::{DATA, END, Failure, PATIENCE, REPORT, SIZE, WRAPPER};
+use super::agent::{END, REPORT};
+use super::hub::Hub;
+use super::{DATA, Failure, PATIENCE, SIZE, WRAPPER};
 
 /// A hub, a configuration and a home, all below one temporary directory.
 pub(super) struct World {
-    pub(super) dir: tempfile::TempDir,
+    /// Ended before what it keeps is removed.
+    pub(super) hub: Hub,
     pub(super) me: String,
-    pub(super) hub: Child,
     /// What the agent tells.
     pub(super) report: UnixDatagram,
-    /// `--port`, its value, `--mcp-http-port`, its value.
-    ports: Vec<String>,
-    client: Client,
-    human: Token,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl World {
@@ -41,31 +33,10 @@ impl World {
         configure(dir.path(), &me)?;
         let report = UnixDatagram::bind(dir.path().join("report"))?;
         report.set_read_timeout(Some(PATIENCE))?;
-        let mut hub = Command::new(WRAPPER)
-            .args(["serve", "--json", "--port", "0", "--mcp-http-port", "0"])
-            .args(["--mcp-sse-port", "0"])
-            .envs(variables(dir.path()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(hub.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
-        let said: Value = serde_json::from_str(&line)?;
-        let port = |key: &str| -> Option<u16> {
-            let url = said[key].as_str()?.trim_end_matches("/mcp");
-            url.rsplit_once(':')?.1.parse().ok()
-        };
-        let (rest, mcp) = (
-            port("url").ok_or("no port")?,
-            port("mcp_url").ok_or("no port")?,
-        );
-        let ports = ["--port", &rest.to_string()].map(str::to_owned);
-        let mcp = ["--mcp-http-port", &mcp.to_string()].map(str::to_owned);
+        let mut program = Command::new(WRAPPER);
+        program.envs(variables(dir.path()));
         Ok(Self {
-            human: hub::human_token(&dir.path().join(DATA).join("wrapper/hub"))?,
-            client: Client::new(Endpoint::loopback(rest, "/")),
-            ports: [ports, mcp].concat(),
-            hub,
+            hub: Hub::start(program, &dir.path().join(DATA).join("wrapper/hub"))?,
             me,
             report,
             dir,
@@ -86,7 +57,9 @@ impl World {
                     plain => ("bench", plain.split_once(' ').map(|(_, option)| option)),
                 };
                 let words = [agent].into_iter().chain(more);
-                let words = words.map(str::to_owned).chain(self.ports.iter().cloned());
+                let words = words
+                    .map(str::to_owned)
+                    .chain(self.hub.ports.iter().cloned());
                 [WRAPPER.to_owned()].into_iter().chain(words).collect()
             }
         };
@@ -101,23 +74,6 @@ impl World {
             args: command[1..].iter().map(Into::into).collect(),
             env,
             cwd: self.dir.path().to_owned(),
-        }
-    }
-
-    pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
-        let channel = ChannelName::general();
-        self.client.send(&self.human, text, &channel).await?;
-        Ok(())
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // Ended politely, it closes its store before that is removed.
-        let asked =
-            i32::try_from(self.hub.id()).map(|pid| kill(Pid::from_raw(pid), Signal::SIGTERM));
-        if !matches!(asked, Ok(Ok(()))) || self.hub.wait().is_err() {
-            println!("the hub did not end");
         }
     }
 }

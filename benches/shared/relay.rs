@@ -5,14 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use wrapper::terminal::fd::winsize;
 use wrapper::types::size::TermSize;
 
 use super::Failure;
+use super::raw::raw;
 
 /// Runs a command in a terminal of its own: poll, one read, one write.
-pub(super) fn run(command: &[String], size: TermSize) -> Result<(), Failure> {
+pub(crate) fn run(command: &[String], size: TermSize) -> Result<(), Failure> {
     raw()?;
     let pair = nix::pty::openpty(&winsize(size), None)?;
     let stdio = || pair.slave.try_clone().map(Stdio::from);
@@ -55,11 +55,4 @@ fn copy(from: &OwnedFd, to: &OwnedFd, buf: &mut [u8]) -> nix::Result<bool> {
         rest = &rest[nix::unistd::write(to, rest)?..];
     }
     Ok(true)
-}
-
-/// Our terminal gives every key as it comes.
-pub(super) fn raw() -> nix::Result<()> {
-    let mut settings = tcgetattr(io::stdin())?;
-    cfmakeraw(&mut settings);
-    tcsetattr(io::stdin(), SetArg::TCSANOW, &settings)
 }
