@@ -109,6 +109,7 @@ impl Feed {
         let mut shower = Shower {
             screen,
             answer,
+            has_dropped: false,
             printed: Printed::default(),
             unsure: false,
             shown: 0,
@@ -203,6 +204,8 @@ impl Drop for Feed {
 struct Shower {
     screen: Screen,
     answer: Option<mpsc::Sender<Vec<u8>>>,
+    /// An answer was dropped, and the log says so.
+    has_dropped: bool,
     printed: Printed,
     unsure: bool,
     shown: u64,
@@ -263,8 +266,9 @@ impl Shower {
         if let Some(answer) = &self.answer {
             let answers = self.screen.answers();
             // An agent that asks without end and never reads gets no more.
-            if !answers.is_empty() && answer.try_send(answers).is_err() {
-                tracing::warn!("the agent reads no answers: one was dropped");
+            let is_lost = !answers.is_empty() && answer.try_send(answers).is_err();
+            if is_lost && !std::mem::replace(&mut self.has_dropped, true) {
+                tracing::warn!("the agent reads no answers: some are dropped");
             }
         }
     }
