@@ -166,6 +166,11 @@ async fn unwatched(label: &str, name: &str, world: &World, outer: &mut Outer) ->
     })
     .await?;
     connected_once(label, world).await?;
+    step(label, "is restarted before who looks on", async {
+        viewer::restart(name, world, outer).await?;
+        chat::mention(name, world, "third").await
+    })
+    .await?;
     step(label, "is stopped", viewer::stop(name, world, outer)).await
 }
 

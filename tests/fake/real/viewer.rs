@@ -99,6 +99,23 @@ pub(crate) async fn prompt(name: &str, world: &World) -> Result<String> {
     Ok(word)
 }
 
+/// The agent starts again while a terminal looks on, which is told so, stays,
+/// and shows it.
+pub(crate) async fn restart(name: &str, world: &World, outer: &Outer) -> Result<()> {
+    let before = session(name, world).await?;
+    let seen = outer.bytes().len();
+    let after = world.json(&["restart", name, "--json"]).await?;
+    ensure!(
+        after["agent_pid"].is_u64() && after["agent_pid"] != before["agent_pid"],
+        "the agent was {before}, and is {after}"
+    );
+    let line = b"wrapper: the agent starts again\r\n";
+    let is_told = |bytes: &[u8]| bytes.windows(line.len()).any(|part| part == line);
+    until(|| async { Ok(is_told(&outer.bytes()[seen..]).then_some(())) }).await?;
+    agrees(name, world, outer).await?;
+    Ok(())
+}
+
 /// Ends the session; whoever looks on is told so, and has the terminal back.
 pub(crate) async fn stop(name: &str, world: &World, outer: &mut Outer) -> Result<()> {
     let stopped = world.json(&["stop", name, "--json"]).await?;
