@@ -30,6 +30,9 @@ const TRIAL: Duration = Duration::from_secs(30);
 /// it within a second.
 const NOTICE: Duration = Duration::from_secs(5);
 
+/// Why a change of a server that is past the proxy waits.
+const ITS_OWN: &str = "the agent connects to this server itself";
+
 /// Why nothing was tried.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -101,12 +104,14 @@ impl Catalog {
         let _turn = self.turn.lock().await;
         let entry = self.entries().get(name).cloned();
         let entry = entry.ok_or_else(|| Unknown(name.clone()))?;
-        let is_ours = entry
-            .current
-            .as_ref()
-            .is_some_and(|server| server.upstream().is_some());
+        let is_behind_us = |server: &Server| !entry.is_left && server.upstream().is_some();
+        let is_ours = entry.current.as_ref().is_some_and(is_behind_us);
         if entry.current.is_some() && !is_ours {
-            let later = "the agent runs this server itself";
+            let later = if entry.is_left {
+                ITS_OWN
+            } else {
+                "the agent runs this server itself"
+            };
             return Ok(self.settle(name, None, Outcome::PendingRestart, Some(later.into())));
         }
         self.forward(name, None);
@@ -147,8 +152,14 @@ impl Catalog {
         let entry = self.entries().get(&name).cloned();
         let current = entry.as_ref().and_then(|entry| entry.current.as_ref());
         let is_told = entry.as_ref().is_some_and(|entry| entry.is_told);
+        let is_left = entry.as_ref().is_some_and(|entry| entry.is_left);
         let has_door = self.parts.has_door;
-        match way(current, is_told, &server, Agent { has_door }) {
+        let way = if is_left {
+            Way::Later(ITS_OWN)
+        } else {
+            way(current, is_told, &server, Agent { has_door })
+        };
+        match way {
             Way::Later(why) => self.settle(
                 &name,
                 Some(server),

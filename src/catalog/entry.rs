@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) next: Option<Server>,
     /// The agent was told of `current` when it started.
     pub(super) is_told: bool,
+    /// The agent connects to `current` by itself, past the proxy.
+    pub(super) is_left: bool,
     /// What the last change came to.
     pub(super) verdict: Option<(Outcome, Option<String>)>,
     /// How often its tools had been listed when it became a guest.
@@ -36,16 +38,19 @@ impl Entry {
             current: None,
             next: Some(server),
             is_told: false,
+            is_left: false,
             verdict: None,
             listed_before: 0,
             is_late: false,
         }
     }
 
-    /// The agent starts again. False if the server is gone with that.
-    pub(super) fn adopt(&mut self) -> bool {
+    /// The agent starts again, and connects by itself to what `is_left` says.
+    /// False if the server is gone with that.
+    pub(super) fn adopt(&mut self, is_left: impl Fn(&Server) -> bool) -> bool {
         self.current.clone_from(&self.next);
         self.is_told = true;
+        self.is_left = self.current.as_ref().is_some_and(is_left);
         self.is_late = false;
         if let Some((Outcome::PendingRestart, reason)) = &mut self.verdict {
             *reason = Some("the agent has not connected to it yet".to_owned());
@@ -66,7 +71,8 @@ impl Entry {
     /// The agent has an entry that leads to the proxy.
     pub(super) fn is_proxied(&self) -> bool {
         let current = self.current.as_ref();
-        self.is_told && current.is_some_and(|server| server.upstream().is_some())
+        let is_told = self.is_told && !self.is_left;
+        is_told && current.is_some_and(|server| server.upstream().is_some())
     }
 
     /// Where its credential comes from, if it has one that lives.
@@ -127,7 +133,7 @@ impl Entry {
         match &self.current {
             None => Route::None,
             Some(_) if self.is_guest() => Route::Guest,
-            Some(server) if server.upstream().is_some() => Route::Proxy,
+            Some(server) if !self.is_left && server.upstream().is_some() => Route::Proxy,
             Some(_) => Route::Agent,
         }
     }

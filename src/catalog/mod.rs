@@ -24,6 +24,7 @@ use crate::credential::Keepers;
 use crate::hosting::{Hosting, Standing};
 use crate::paths::Env;
 use crate::proxy::{Ledger, Proxy};
+use crate::types::agent::Dialect;
 use crate::types::evidence::{Evidence, Step};
 use crate::types::identity::ServerName;
 use crate::types::server::{Command, Kind, Origin, Server};
@@ -34,6 +35,8 @@ use crate::types::upstream::{Live, Upstream};
 pub struct Parts {
     /// The name of the hub's entry, which nobody else may have.
     pub own: ServerName,
+    /// Whose spelling the agent reads, and with it which files.
+    pub dialect: Dialect,
     /// The agent speaks to the hub through the proxy, over streamable HTTP.
     pub has_door: bool,
     pub live: watch::Sender<Live>,
@@ -109,7 +112,7 @@ impl Catalog {
         let mut entries = self.entries();
         entries.retain(|name, entry| {
             let is_new = entry.is_pending();
-            let stays = entry.adopt();
+            let stays = entry.adopt(|server| server.is_left_to(self.parts.dialect));
             if !stays {
                 self.parts.hosting.remove(name);
             }

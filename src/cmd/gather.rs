@@ -140,7 +140,7 @@ impl Told {
             return Ok(());
         }
         let usable = found
-            .usable(inject::reads_project(spec.dialect))
+            .usable(spec.dialect.reads_project())
             .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
         self.warnings.extend(usable.warnings);
         for server in usable.servers {

@@ -89,6 +89,7 @@ impl Gear {
             .any(|server| server.origin == Origin::Hub);
         let parts = Parts {
             own: setting.config.mcp.server_name.clone(),
+            dialect: spec.dialect,
             // Where the whole entry is trusted, other tools must not stand on it.
             has_door: has_hub
                 && !inject::trusts_entry(spec)

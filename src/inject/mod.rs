@@ -25,7 +25,7 @@ mod user_file;
 
 pub use apply::{Applied, undo_journal};
 pub use dialect::trusts_entry;
-pub use native::{Project, reads_project};
+pub use native::Project;
 pub use plan::{Format, InjectPlan, PlannedFile, Unable, plan};
 pub use reach::{Link, Proxy};
 pub use show::Masked;

@@ -79,7 +79,7 @@ pub fn plan(spec: &AgentSpec, servers: &[Server], link: &Link) -> Result<InjectP
     let mut entries = Vec::new();
     for server in servers
         .iter()
-        .filter(|server| !native::is_left(spec.dialect, server))
+        .filter(|server| !server.is_left_to(spec.dialect))
     {
         let entry = reach::entry(&reach, server, &mut secrets).and_then(|entry| {
             dialect::check_name(reach.dialect, &server.name)?;

@@ -169,6 +169,12 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// True if such an agent reads the project's `.mcp.json` by itself.
+    #[must_use]
+    pub fn reads_project(self) -> bool {
+        matches!(self, Self::Claude | Self::Codebuddy | Self::Copilot)
+    }
+
     /// The dialect of a command or an agent, by its name.
     #[must_use]
     pub fn of(name: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::agent::Transport;
+use super::agent::{Dialect, Transport};
 use super::credential::Auth;
 use super::identity::{ServerName, Token};
 use super::upstream::{Credential, Endpoint, Scheme, Upstream};
@@ -48,6 +48,21 @@ impl Server {
             kind,
             ..self.clone()
         }
+    }
+
+    /// True if the agent connects to it by itself. Claude takes a remote one of
+    /// the project from us, but for what it may have to log in to, as only claude
+    /// can do that. The others would connect to the project's server where ours
+    /// has its name.
+    #[must_use]
+    pub fn is_left_to(&self, dialect: Dialect) -> bool {
+        let is_left = match (&self.kind, dialect) {
+            (Kind::Remote(remote), Dialect::Claude) => {
+                remote.endpoint.is_tls() && remote.headers.is_empty() && remote.auth.is_none()
+            }
+            _ => true,
+        };
+        dialect.reads_project() && self.origin == Origin::Project && is_left
     }
 
     /// The server as the proxy carries it; none for a command that the agent

@@ -567,6 +567,33 @@ async fn what_cannot_be_set_is_told_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_connects_to_by_itself_is_not_taken_for_ours() {
+    let docs = Upstream::start();
+    let world = World::with_hub();
+    world.configure(&format!("[agents.copilot]\ncommand = {FAKE:?}\n"));
+    let file = json!({"mcpServers": {"docs": {"type": "http", "url": url(docs.port)}}});
+    fs::write(world.path("project/.mcp.json"), file.to_string()).expect("written");
+    let mut terminal = world.launch(&["copilot", "--trust-project"]);
+    terminal.shows("\n>").await;
+    let route = || world.json(&["mcp", "get", "copilot", "docs", "--json"])["route"].clone();
+    // The proxy sees nothing of it, so there is nothing to warn of.
+    assert_eq!(route(), "agent");
+    let (url, header) = (url(docs.port), "Authorization: Bearer token-1");
+    let set = ["set", "copilot", "docs", "--url", &url, "--header", header];
+    let (outcome, reason) = change(&world, &[&set[..], &["--json"]].concat());
+    assert_eq!(
+        (outcome.as_str(), reason.as_str()),
+        (
+            "pending-restart",
+            "the agent connects to this server itself"
+        )
+    );
+    world.json(&["restart", "copilot", "--json"]);
+    assert_eq!(route(), "proxy");
+    end(terminal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_the_agent_never_asks_is_warned_of() {
     let docs = Upstream::start();
     let world = world(docs.port);

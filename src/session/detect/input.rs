@@ -18,8 +18,9 @@ pub(super) struct Signs {
     /// What it begins with where the agent would not read it as a prompt, but
     /// run it as a command.
     modes: Vec<String>,
-    /// It has no mark, but this at the left of each of its rows.
-    bar: Option<char>,
+    /// It has no mark, but this at the left of each of its rows, with the blanks
+    /// before the text. Beside marks: it has the one or the other.
+    bar: Option<String>,
     /// The agent draws a cursor of its own, and the terminal's is somewhere: the
     /// lowest mark in a box counts, and this text is the agent's suggestion.
     suggestions: Vec<String>,
@@ -50,11 +51,15 @@ impl Signs {
     /// The input line that the cursor is in.
     pub(super) fn find(&self, view: &View) -> Option<Input> {
         let cursor = usize::from(view.cursor.0).min(view.rows.len().checked_sub(1)?);
-        match self.bar {
-            Some(bar) => behind(bar, view, cursor),
-            None if self.suggestions.is_empty() => self.with_cursor(view, cursor),
-            None => self.without_cursor(view),
-        }
+        let bar = self.bar.as_deref();
+        let input = bar.and_then(|bar| behind(bar, view, cursor));
+        input.or_else(|| {
+            if self.suggestions.is_empty() {
+                self.with_cursor(view, cursor)
+            } else {
+                self.without_cursor(view)
+            }
+        })
     }
 
     /// In the row of its mark, or in one of the rows that follow it. A blank
@@ -117,10 +122,10 @@ impl Signs {
 
 /// Behind a bar that ends in an edge: from the first row that is not blank to
 /// that of the cursor. Bars without an edge stand beside what was said.
-fn behind(bar: char, view: &View, cursor: usize) -> Option<Input> {
+fn behind(bar: &str, view: &View, cursor: usize) -> Option<Input> {
     let column = |row: &str| {
         let indent = row.chars().take_while(|c| c.is_whitespace()).count();
-        let begins = row.trim_start().starts_with(bar);
+        let begins = row.trim_start().starts_with(bar.trim_end());
         begins.then_some(indent)
     };
     let rows = &view.rows;
@@ -129,7 +134,7 @@ fn behind(bar: char, view: &View, cursor: usize) -> Option<Input> {
     let above = rows[..cursor].iter().rev().take_while(is_in).count();
     let below = rows[cursor..].iter().take_while(is_in).count();
     let edge = rows.get(cursor + below)?.trim_start();
-    let (start, at) = (indent + 3, usize::from(view.cursor.1));
+    let (start, at) = (indent + bar.chars().count(), usize::from(view.cursor.1));
     if !edge.starts_with('╹') || at < start {
         return None;
     }

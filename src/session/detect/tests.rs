@@ -153,6 +153,29 @@ fn a_bar_is_an_input_line_only_above_an_edge() {
 }
 
 #[test]
+fn an_input_line_has_a_bar_or_a_mark() {
+    let copilot = Manifest::of("copilot");
+    for (expected, shows, cursor, screen) in [
+        (Some(""), "idle", (0, 2), "┃\n╹▀▀\n Interactive"),
+        (Some("ab"), "draft", (0, 4), "┃ ab\n╹▀▀\n Interactive"),
+        (
+            Some("ab cd"),
+            "draft",
+            (1, 4),
+            "┃ ab\n┃ cd\n╹▀▀\n Interactive",
+        ),
+        (Some(""), "draft", (0, 2), "┃\n╹▀▀\n Shell · Manual"),
+        (Some(""), "idle", (1, 2), "───\n❯\n───\n Interactive"),
+        (Some("ab"), "draft", (1, 4), "───\n❯ ab\n───\n Interactive"),
+        (None, "unknown", (0, 1), "┃\n╹▀▀\n Interactive"),
+    ] {
+        let view = view(cursor, screen);
+        assert_eq!(copilot.typed(&view).as_deref(), expected, "{view:?}");
+        assert_eq!(kind(&copilot.judge(&view)), shows, "{view:?}");
+    }
+}
+
+#[test]
 fn a_manifest_is_found_by_the_stem_of_a_command() {
     let unknown = view((0, 0), "what is this?");
     for command in ["claude", "/usr/bin/claude", "claude.exe"] {

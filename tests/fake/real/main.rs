@@ -3,7 +3,8 @@
 //! `DIR/<agent>/node_modules/.bin/<agent>` are the agents; `wrapper` and
 //! the fakes stand beside this program. Each agent has a home, a hub, MCP
 //! servers and a scripted model of its own, all on loopback, and is told to
-//! read a word in the chat and to say it, and to call a tool of each server.
+//! read a word in the chat and to say it, and to call a tool of each server: in
+//! a terminal of its own, then in the background, with terminals that attach.
 //! Two run at a time. One line a step; 1 if an agent failed.
 //!
 //! With `--record TO` what each sends to an MCP server is written into that
@@ -11,7 +12,9 @@
 //! `--output TO`, what it writes to its terminal.
 
 mod chat;
+mod ending;
 mod front;
+mod ground;
 mod home;
 mod live;
 mod outer;
@@ -21,9 +24,11 @@ mod record;
 mod refusals;
 mod screens;
 mod servers;
+mod shelf;
 mod steps;
 mod tools;
 mod trust;
+mod viewer;
 mod wait;
 mod world;
 

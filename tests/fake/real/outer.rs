@@ -1,5 +1,5 @@
 //! The user's terminal, outside the wrapper: a PTY whose screen can be shown.
-//! Nobody answers what the agent asks the terminal.
+//! It does not answer what the agent asks it, unless it is made to.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,11 +39,20 @@ impl Outer {
 
     /// Runs a program in a new terminal of this size.
     pub(crate) fn sized(launch: &Launch, size: TermSize) -> Result<Self> {
-        let (pty, process) = Pty::spawn(launch, size)?;
+        Self::with(launch, Screen::new(size))
+    }
+
+    /// Runs a program in a new terminal of this size, which answers.
+    pub(crate) fn answering(launch: &Launch, size: TermSize) -> Result<Self> {
+        Self::with(launch, Screen::answering(size))
+    }
+
+    fn with(launch: &Launch, screen: Screen) -> Result<Self> {
+        let (pty, process) = Pty::spawn(launch, screen.size())?;
         let pty = Arc::new(pty);
         let seen = Arc::new(Mutex::new(Seen {
             bytes: Vec::new(),
-            screen: Screen::new(size),
+            screen,
         }));
         let reader = tokio::spawn(read(Arc::clone(&pty), Arc::clone(&seen)));
         let reader = AbortOnDropHandle::new(reader);
@@ -112,12 +121,19 @@ impl Outer {
     }
 }
 
-/// Shows what comes until the terminal is closed.
+/// Shows what comes until the terminal is closed, and answers.
 async fn read(pty: Arc<Pty>, seen: Arc<Mutex<Seen>>) {
     let mut buf = vec![0; 1 << 16];
     while let Ok(count @ 1..) = pty.read(&mut buf).await {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.screen.feed(&buf[..count]);
-        seen.bytes.extend_from_slice(&buf[..count]);
+        let answers = {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.screen.feed(&buf[..count]);
+            seen.bytes.extend_from_slice(&buf[..count]);
+            seen.screen.answers()
+        };
+        let mut left = &answers[..];
+        while let Ok(count @ 1..) = pty.write(left).await {
+            left = &left[count..];
+        }
     }
 }

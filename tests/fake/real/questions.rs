@@ -23,12 +23,13 @@ const FIRST: &[(&str, &str, &str)] = &[
 ];
 
 /// By what an agent is known that has started.
-const READY: [(&str, &str); 7] = [
+const READY: [(&str, &str); 8] = [
     ("claude", "for shortcuts"),
     ("codex", "Ask Codex to do anything"),
     ("gemini", "Type your message"),
     ("qwen", "Type your message"),
     ("copilot", "❯"),
+    ("copilot", "╹▀"),
     ("opencode", "Ask anything"),
     ("kilo", "Ask anything"),
 ];

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::ending::{ended, show};
 use crate::home::Home;
 use crate::outer::Outer;
 use crate::servers::Asked;
-use crate::steps::{ended, launch, show};
+use crate::steps::launch;
 use crate::wait::{SETTLED, step, until};
 use crate::world::World;
 

@@ -9,10 +9,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::chat;
+use crate::ending::{ended, nobody, show};
 use crate::front::Front;
 use crate::home::Home;
 use crate::outer::Outer;
-use crate::steps::{ended, launch, nobody, show};
+use crate::steps::launch;
 use crate::wait::{step, until};
 use crate::world::{World, free_ports};
 

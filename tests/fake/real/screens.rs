@@ -1,40 +1,33 @@
-//! Writes down what an agent shows, in a wide terminal and in a narrow one: at
-//! its first start, while it works, while it asks, with a line that nobody has
-//! sent, and when it waits. `tests/screens` is made of it.
+//! Writes down what an agent shows, in a wide terminal, in a narrow one, and in
+//! one that answers what it is asked, as most do: at its first start, while it
+//! works, while it asks, with a line that nobody has sent, and when it waits.
+//! `tests/screens` is made of it.
 //!
 //! A file is named by what it shows, `dialog-command.wide.txt`. Its first line
 //! is `cursor ROW COLUMN`, from 0; the rows of the screen follow.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use tokio::time::{sleep, timeout};
 use wrapper::report;
-use wrapper::types::size::TermSize;
 
+use crate::ending::show;
 use crate::home::Home;
 use crate::outer::Outer;
 use crate::questions;
-use crate::steps::{launch, show};
+use crate::shelf::{Shelf, TERMINALS, Terminal, settled};
+use crate::steps::launch;
 use crate::wait::{SETTLED, step, until};
 use crate::world::World;
-
-const SIZES: [(&str, TermSize); 2] = [("wide", size(40, 120)), ("narrow", size(20, 60))];
-
-/// The longest that a screen is given to stay as it is; one with a spinner never does.
-const RESTLESS: u32 = 12;
 
 /// A server of whose tools no agent was told that it may call them.
 const GUEST: &str = "guest";
 
 /// Ends a line and those before it, in every agent.
 const CLEAR: &[u8] = b"\x15\x7f\x15\x7f\x15\x7f\x15";
-
-const fn size(rows: u16, cols: u16) -> TermSize {
-    TermSize { rows, cols }
-}
 
 /// Writes `DIR/<agent>-<version>/<state>-<what>.<size>.txt`.
 pub(crate) async fn run(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
@@ -45,10 +38,10 @@ pub(crate) async fn run(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
     let dir = dir.join(format!("{agent}-{version}"));
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let tools = agents.join(agent).join("node_modules/.bin");
-    for (name, size) in SIZES {
+    for Terminal(name, size, open) in TERMINALS {
         for new_home in [true, false] {
             let world = World::new(&tools).await?;
-            let outer = Outer::sized(&questions::launch(agent, &world, new_home)?, size)?;
+            let outer = open(&questions::launch(agent, &world, new_home)?, size)?;
             let shelf = Shelf::new(&dir, name, &world);
             let first = step(agent, "asks at its first start", shelf.first(agent, &outer));
             first.await.inspect_err(|_| show(&outer, &world))?;
@@ -58,7 +51,7 @@ pub(crate) async fn run(agent: &str, agents: &Path, dir: &Path) -> Result<()> {
         home.env.extend(questions::env(agent));
         let guest = format!("--mcp={GUEST}={}", world.servers.url(GUEST));
         let options = ["--offline", "--trust-project", &guest];
-        let outer = Outer::sized(&launch(agent, &world, &home, &options), size)?;
+        let outer = open(&launch(agent, &world, &home, &options), size)?;
         let shelf = Shelf::new(&dir, name, &world);
         let result = shelf.all(agent, &outer).await;
         result.inspect_err(|_| show(&outer, &world))?;
@@ -72,9 +65,9 @@ pub(crate) async fn output(agent: &str, agents: &Path, dir: &Path) -> Result<()>
     let world = World::new(&agents.join(agent).join("node_modules/.bin")).await?;
     let mut home = Home::furnish(agent, &world)?;
     home.env.extend(questions::env(agent));
-    let (name, size) = SIZES[0];
+    let Terminal(name, size, open) = TERMINALS[0];
     let options = ["--offline", "--trust-project"];
-    let outer = Outer::sized(&launch(agent, &world, &home, &options), size)?;
+    let outer = open(&launch(agent, &world, &home, &options), size)?;
     let screens = world.dir("screens");
     fs::create_dir_all(&screens).with_context(|| format!("cannot make {}", screens.display()))?;
     let shelf = Shelf::new(&screens, name, &world);
@@ -91,48 +84,7 @@ pub(crate) async fn output(agent: &str, agents: &Path, dir: &Path) -> Result<()>
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Where the screens of one run go.
-struct Shelf<'a> {
-    dir: &'a Path,
-    size: &'a str,
-    /// The directory of the run, and as long a name that is always the same.
-    root: (String, String),
-}
-
-impl<'a> Shelf<'a> {
-    fn new(dir: &'a Path, size: &'a str, world: &World) -> Self {
-        let project = world.dir("project");
-        let root = project.parent().and_then(Path::file_name);
-        let root = root.unwrap_or_default().to_string_lossy().into_owned();
-        let same = format!(".{}", "0".repeat(root.chars().count().saturating_sub(1)));
-        Self {
-            dir,
-            size,
-            root: (root, same),
-        }
-    }
-
-    /// Output in which the directory of the run has the name that is always
-    /// the same.
-    fn same(&self, output: &[u8]) -> Vec<u8> {
-        let (name, same) = (self.root.0.as_bytes(), self.root.1.as_bytes());
-        let mut output = output.to_vec();
-        while let Some(at) = output.windows(name.len()).position(|part| part == name) {
-            output[at..at + name.len()].copy_from_slice(same);
-        }
-        output
-    }
-
-    /// Writes down what is shown now.
-    fn keep(&self, what: &str, outer: &Outer) -> Result<()> {
-        let picture = outer.picture();
-        let (row, column) = picture.cursor;
-        let text = format!("cursor {row} {column}\n{}\n", picture.rows.join("\n"));
-        let path: PathBuf = self.dir.join(format!("{what}.{}.txt", self.size));
-        fs::write(&path, text.replace(&self.root.0, &self.root.1))
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-
+impl Shelf<'_> {
     /// What an agent asks at a first start; its questions are answered by
     /// Enter, but for that of a login.
     async fn first(&self, agent: &str, outer: &Outer) -> Result<()> {
@@ -286,15 +238,4 @@ impl<'a> Shelf<'a> {
         settled(outer).await;
         self.keep(what, outer)
     }
-}
-
-/// Waits until what is shown stays, or is seen not to.
-async fn settled(outer: &Outer) {
-    let still = until(|| async {
-        let before = outer.text();
-        sleep(SETTLED).await;
-        Ok((outer.text() == before).then_some(()))
-    });
-    // A spinner is no reason to wait for ever.
-    let _ = timeout(RESTLESS * SETTLED, still).await;
 }

@@ -1,24 +1,30 @@
-//! What one agent goes through, from its launch to its end.
+//! What one agent goes through, from its launch to its end: in the user's
+//! terminal, and once more in the background, with terminals that attach.
+//!
+//! The second time leaves out what passes between the session and the hub or the
+//! servers, and never comes near a terminal: rotated tokens and how they are
+//! refused, a hub or a server that restarts, servers and credentials that change,
+//! and a mention while the agent works. Whether a project's servers may be used
+//! is asked before a launch leaves its terminal, so that is as in the foreground.
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use nix::sys::signal::{Signal, kill};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::kill;
 use tokio::process::Child;
-use tokio::time::timeout;
-use wrapper::report;
 use wrapper::terminal::Launch;
-use wrapper::types::exit::AgentExit;
 
 use crate::chat;
+use crate::ending::{ended, leave};
+use crate::ground::Ground;
 use crate::home::Home;
 use crate::live;
 use crate::outer::Outer;
 use crate::refusals;
 use crate::tools;
 use crate::trust;
+use crate::viewer;
 use crate::wait::{step, until};
 use crate::world::World;
 
@@ -26,7 +32,7 @@ use crate::world::World;
 /// the others take too long.
 const DIALOGS: [&str; 3] = ["claude", "codex", "gemini"];
 
-/// Runs one agent; what it showed and logged is told if it fails.
+/// Runs one agent, each way in a world of its own.
 pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
     let tools = agents.join(agent).join("node_modules/.bin");
     ensure!(
@@ -34,13 +40,24 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
         "{} is not installed",
         tools.join(agent).display()
     );
-    let world = World::new(&tools).await?;
+    for ground in [Ground::Fore, Ground::Back] {
+        pass(agent, &tools, ground).await?;
+    }
+    Ok(())
+}
+
+/// Runs an agent one way; what it showed and logged is told if it fails.
+async fn pass(agent: &str, tools: &Path, ground: Ground) -> Result<()> {
+    let world = World::new(tools).await?;
     let home = Home::furnish(agent, &world)?;
     let before = home.content()?;
-    let mut outer = Outer::run(&launch(agent, &world, &home, &["--trust-project"]))?;
-    let hub = live(agent, &world, &mut outer).await;
-    let hub = hub.inspect_err(|_| show(&outer, &world))?;
-    step(agent, "leaves nothing behind", async {
+    let mut outer = Outer::run(&launch(agent, &world, &home, ground.options()))?;
+    let live = live(agent, ground, &world, &mut outer).await;
+    if live.is_err() {
+        ground.show(agent, &world, &outer).await;
+    }
+    let hub = live?;
+    step(&ground.label(agent), "leaves nothing behind", async {
         leave(agent, &world, hub).await?;
         for (before, after) in before.iter().zip(home.content()?) {
             ensure!(*before == after, "was:\n{before}\n\nis:\n{after}");
@@ -48,65 +65,66 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
         Ok(())
     })
     .await?;
-    if agent == "claude" {
-        trust::run(agent, &world, &home).await?;
-    }
-    if DIALOGS.contains(&agent) {
-        refusals::run(agent, &world, &home).await?;
+    if ground == Ground::Fore {
+        if agent == "claude" {
+            trust::run(agent, &world, &home).await?;
+        }
+        if DIALOGS.contains(&agent) {
+            refusals::run(agent, &world, &home).await?;
+        }
     }
     Ok(())
 }
 
-/// Shows where it has failed.
-pub(crate) fn show(outer: &Outer, world: &World) {
-    report::line(format_args!(
-        "--- screen\n{}\n--- log\n{}\n---",
-        outer.text(),
-        world.log()
-    ));
-}
-
-/// The agent's life; returns the hub that runs at the end.
-async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
-    let name = step(agent, "registers", async {
-        tokio::select! {
-            name = chat::registered(agent, world) => name,
-            exit = outer.wait() => bail!("the wrapper ended with {:?}", exit?),
-        }
+/// The agent's life; the hub that runs at its end, if it is not the launch's.
+async fn live(
+    agent: &str,
+    ground: Ground,
+    world: &World,
+    outer: &mut Outer,
+) -> Result<Option<Child>> {
+    let label = &*ground.label(agent);
+    let registered = ground.registered(agent, world, outer);
+    let name = &*step(label, "registers", registered).await?;
+    let what = "answers a mention that came as it started";
+    step(label, what, chat::mention(name, world, "first")).await?;
+    if ground == Ground::Back {
+        let what = "shows itself to who attaches";
+        step(label, what, viewer::attach(name, world, outer)).await?;
+    }
+    let what = "has every server once, and its answer";
+    step(label, what, tools::answer(world, outer)).await?;
+    step(label, "tells its servers of the session", async {
+        tools::know_the_session(agent, name, world)
     })
     .await?;
-    step(
-        agent,
-        "answers a mention that came as it started",
-        chat::mention(&name, world, "first"),
-    )
-    .await?;
-    step(
-        agent,
-        "has every server once, and its answer",
-        tools::answer(world, outer),
-    )
-    .await?;
-    step(agent, "tells its servers of the session", async {
-        tools::know_the_session(agent, &name, world)
-    })
-    .await?;
-    step(agent, "keeps the secrets of its servers", async {
+    step(label, "keeps the secrets of its servers", async {
         tools::keep_secrets(world)
-    })
-    .await?;
-    step(agent, "answers after its token was rotated", async {
-        world.post(&format!("/api/rotate/{name}")).await?;
-        chat::mention(&name, world, "second").await
     })
     .await?;
     if DIALOGS.contains(&agent) {
         let what = "lets no mention approve a command";
-        step(agent, what, chat::dialog(&name, world, outer)).await?;
+        step(label, what, chat::dialog(name, world, outer)).await?;
         let what = "has no mention in a line of the user's";
-        step(agent, what, chat::draft(&name, world, outer)).await?;
+        step(label, what, chat::draft(name, world, outer)).await?;
+    }
+    match ground {
+        Ground::Fore => watched(agent, name, world, outer).await.map(Some),
+        Ground::Back => unwatched(label, name, world, outer).await.map(|()| None),
+    }
+}
+
+/// The rest of a life in the user's terminal; returns the hub that runs at its
+/// end.
+async fn watched(agent: &str, name: &str, world: &World, outer: &mut Outer) -> Result<Child> {
+    step(agent, "answers after its token was rotated", async {
+        world.post(&format!("/api/rotate/{name}")).await?;
+        chat::mention(name, world, "second").await
+    })
+    .await?;
+    if DIALOGS.contains(&agent) {
         let what = "answers a mention that came while it worked";
-        step(agent, what, chat::busy(&name, world, outer)).await?;
+        step(agent, what, chat::busy(name, world, outer)).await?;
     }
     let hub = step(agent, "answers after the hub was restarted", async {
         let old = world.end_hub()?;
@@ -118,25 +136,49 @@ async fn live(agent: &str, world: &World, outer: &mut Outer) -> Result<Child> {
             .spawn()
             .context("cannot start the hub")?;
         until(|| async { Ok(world.json(&["who", "--json"]).await.ok()) }).await?;
-        chat::mention(&name, world, "third").await?;
+        chat::mention(name, world, "third").await?;
         Ok(hub)
     })
     .await?;
-    step(agent, "has connected to every server once", async {
-        tools::connected(world, 1)?.context("one was never connected")
-    })
-    .await?;
-    step(
-        agent,
-        "has a server's answer after its restart",
-        tools::answer_after_a_restart(world, outer),
-    )
-    .await?;
+    connected_once(agent, world).await?;
+    let what = "has a server's answer after its restart";
+    step(agent, what, tools::answer_after_a_restart(world, outer)).await?;
     if DIALOGS.contains(&agent) {
-        change(agent, &name, world, outer).await?;
+        change(agent, name, world, outer).await?;
     }
     step(agent, "ends with 0 when it is told to", ended(outer)).await?;
     Ok(hub)
+}
+
+/// The rest of a life in the background: terminals come and go.
+async fn unwatched(label: &str, name: &str, world: &World, outer: &mut Outer) -> Result<()> {
+    let what = "shows who types all that it does";
+    step(label, what, viewer::follows(name, world, outer)).await?;
+    let what = "lets go of who detaches";
+    step(label, what, viewer::detach(name, world, outer)).await?;
+    let what = "answers a mention while nobody looks";
+    step(label, what, chat::mention(name, world, "second")).await?;
+    let what = "takes a prompt while nobody looks";
+    let word = step(label, what, viewer::prompt(name, world)).await?;
+    step(label, "shows that to who attaches again", async {
+        viewer::attach(name, world, outer).await?;
+        outer.shown(&[&word]).await
+    })
+    .await?;
+    connected_once(label, world).await?;
+    step(label, "is restarted before who looks on", async {
+        viewer::restart(name, world, outer).await?;
+        chat::mention(name, world, "third").await
+    })
+    .await?;
+    step(label, "is stopped", viewer::stop(name, world, outer)).await
+}
+
+async fn connected_once(label: &str, world: &World) -> Result<()> {
+    step(label, "has connected to every server once", async {
+        tools::connected(world, 1)?.context("one was never connected")
+    })
+    .await
 }
 
 /// Its servers and their credentials change, and it hears mentions as before.
@@ -171,49 +213,4 @@ pub(crate) fn launch(agent: &str, world: &World, home: &Home, options: &[&str]) 
             .collect(),
         cwd: world.dir("project"),
     }
-}
-
-/// Presses Ctrl-C until the agent has ended.
-pub(crate) async fn ended(outer: &mut Outer) -> Result<()> {
-    loop {
-        // Once it has left its screen, the terminal would make a signal of it.
-        if outer.takes_pastes() {
-            outer.press(b"\x03").await?;
-        }
-        if let Ok(exit) = timeout(Duration::from_millis(700), outer.wait()).await {
-            let exit = exit?;
-            ensure!(exit == AgentExit::Code(0), "it ended with {exit:?}");
-            return Ok(());
-        }
-    }
-}
-
-/// Nobody is online, and after the hub's end nothing is alive.
-async fn leave(agent: &str, world: &World, mut hub: Child) -> Result<()> {
-    until(|| async {
-        let who = world.json(&["who", "--json"]).await?;
-        let online = who.as_array().into_iter().flatten();
-        Ok(online
-            .into_iter()
-            .all(|one| one["base"] != agent || one["online"] != true)
-            .then_some(()))
-    })
-    .await?;
-    let pid = hub
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .context("the hub has ended")?;
-    kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM)?;
-    let status = hub.wait().await?;
-    ensure!(status.success(), "the hub ended with {status}");
-    nobody(world).await
-}
-
-/// Waits until nothing of this run is alive.
-pub(crate) async fn nobody(world: &World) -> Result<()> {
-    let alive = until(|| async { Ok(Some(world.members()?).filter(Vec::is_empty)) });
-    if timeout(Duration::from_secs(10), alive).await.is_err() {
-        return Err(anyhow!("still alive: {:?}", world.members()?));
-    }
-    Ok(())
 }

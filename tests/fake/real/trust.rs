@@ -7,9 +7,10 @@ use std::io::Write;
 use anyhow::{Context, Result, ensure};
 use tokio::time::{sleep, timeout};
 
+use crate::ending::{ended, nobody, show};
 use crate::home::Home;
 use crate::outer::Outer;
-use crate::steps::{ended, launch, nobody, show};
+use crate::steps::launch;
 use crate::tools::{connected, connections};
 use crate::wait::{SETTLED, step, until};
 use crate::world::World;

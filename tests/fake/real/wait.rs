@@ -41,7 +41,7 @@ pub(crate) async fn step<T>(
     let verdict = if done.is_ok() { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f64();
     report::line(format_args!(
-        "{agent:<8} {what:<40} {verdict} ({seconds:.1} s)"
+        "{agent:<11} {what:<43} {verdict} ({seconds:.1} s)"
     ));
     done.with_context(|| what.to_owned())
 }

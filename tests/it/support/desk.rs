@@ -14,7 +14,7 @@ use wrapper::catalog::{Catalog, Parts};
 use wrapper::control::{self, Desk};
 use wrapper::proxy::{self, Ledger, Patience, Settings};
 use wrapper::session;
-use wrapper::types::agent::Transport;
+use wrapper::types::agent::{Dialect, Transport};
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, ServerName, Token};
 use wrapper::types::server::{Command, ContextLevel, Kind, Origin, Remote, Server};
@@ -95,6 +95,7 @@ impl Room {
         });
         let parts = Parts {
             own: name("agentchattr"),
+            dialect: Dialect::Generic,
             has_door: false,
             live: live.clone(),
             proxy: None,
