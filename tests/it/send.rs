@@ -162,7 +162,9 @@ async fn a_prompt_of_20_kilobytes_arrives_whole() {
     drop(stdin);
     let (receipt, done) = receipt(&mut terminal, sent).await;
     assert!(done, "{receipt}");
-    assert!(world.prompts() == [text], "it is another");
+    let prompts = world.prompts();
+    let lengths: Vec<usize> = prompts.iter().map(String::len).collect();
+    assert!(prompts == [text], "others, of {lengths:?} bytes");
     terminal.leave().await;
 }
 
