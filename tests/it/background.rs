@@ -252,6 +252,19 @@ async fn a_service_manager_is_told_and_gets_the_log_and_the_code() {
     assert_eq!(output.status.code(), Some(7));
 }
 
+#[test]
+fn a_service_manager_that_cannot_be_told_is_said() {
+    let world = World::new();
+    let far = format!("/{}", "x".repeat(200));
+    let mut launch = world.spawn(&["fake", "--headless", "--offline", "--no-restart"]);
+    launch.args(["--", "--exit", "7"]).env("NOTIFY_SOCKET", far);
+    let output = launch.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    let warning = "warning: cannot tell the service manager how it goes, at `NOTIFY_SOCKET=/xxx";
+    assert!(said.starts_with(warning), "{said}");
+}
+
 #[tokio::test]
 async fn a_foreground_session_still_ends_with_its_terminal() {
     let world = World::new();

@@ -40,7 +40,8 @@ async fn shell(world: &World, program: &str, args: &[&str], setup: &str) -> Oute
     shell.shows("$").await;
     shell.keys(setup.as_bytes()).await;
     shell.keys(b"; echo is set up\r").await;
-    shell.shows("\nis set up").await;
+    // With its prompt: what comes before would stand in front of that.
+    shell.shows("\nis set up\n$").await;
     shell
 }
 

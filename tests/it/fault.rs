@@ -53,7 +53,12 @@ async fn a_panic_leaves_nothing_behind_but_a_line_and_the_log() {
         shown.contains(said) && !shown.contains("panicked"),
         "{shown}"
     );
-    assert_eq!(terminal.termios(), cooked);
+    // Once the shell reads on.
+    terminal
+        .until("the terminal as it was", |terminal| {
+            terminal.termios() == cooked
+        })
+        .await;
     let log = fs::read_to_string(log.as_str().expect("a path")).expect("the log");
     assert!(log.contains("a prompt asks for it"), "{log}");
 
