@@ -19,8 +19,8 @@ pub(in crate::session) struct ViewerId(pub(in crate::session) u64);
 #[derive(Debug)]
 pub(in crate::session) struct Typed {
     pub(super) viewer: ViewerId,
-    /// That of its terminal by then, where it was told since the last show
-    /// began: what was told by another way may come later.
+    /// What [`Viewer::resize`] told before, if it was ever called: that goes
+    /// another way, and may come later than the keys.
     pub(super) size: Option<TermSize>,
     pub(in crate::session) keys: Bytes,
 }
