@@ -12,7 +12,7 @@
 //! | doors | [`control`]: what a session can be asked, over the [`catalog`] of its servers |
 //! | machines | [`config`], [`servers`], [`inject`], [`proxy`] on [`credential`] and [`hosting`], [`session`] on [`terminal`], [`hub`], [`queue`] |
 //! | ground | [`types`]: values and their parsers, pure |
-//! | outside | [`cli`], [`paths`], [`logging`], [`report`] |
+//! | outside | [`cli`], [`paths`], [`logging`], [`report`], [`loopback`]: whose process answers at a port |
 //!
 //! # A launch
 //!
@@ -46,6 +46,8 @@ pub mod inbox;
 pub mod inject;
 #[doc(hidden)]
 pub mod logging;
+#[doc(hidden)]
+pub mod loopback;
 #[doc(hidden)]
 pub mod paths;
 #[doc(hidden)]

@@ -27,6 +27,7 @@ use wrapper::proxy;
 use wrapper::types::agent::Transport;
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::{ContextLevel, Headers};
 use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream};
 
@@ -72,6 +73,7 @@ fn serve_proxy() -> Res<()> {
                 transport: Transport::Http,
                 credential,
                 context: ContextLevel::Full,
+                owner: Owner::Us,
                 is_guest: false,
             })
         });

@@ -27,6 +27,7 @@ use crate::proxy::{Ledger, Proxy};
 use crate::types::agent::Dialect;
 use crate::types::evidence::{Evidence, Step};
 use crate::types::identity::ServerName;
+use crate::types::owner::Owner;
 use crate::types::server::{Command, Kind, Origin, Server};
 use crate::types::upstream::{Live, Upstream};
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub own: ServerName,
     /// Whose spelling the agent reads, and with it which files.
     pub dialect: Dialect,
+    /// Whose process the hub may be.
+    pub owner: Owner,
     /// The agent speaks to the hub through the proxy, over streamable HTTP.
     pub has_door: bool,
     pub live: watch::Sender<Live>,
@@ -128,7 +131,10 @@ impl Catalog {
             self.host(server);
         }
         let upstreams = servers.iter().filter_map(|server| {
-            let upstream = server.upstream()?;
+            let mut upstream = server.upstream()?;
+            if server.origin == Origin::Hub {
+                upstream.owner = self.parts.owner.clone();
+            }
             Some((server.name.clone(), Arc::new(upstream)))
         });
         let upstreams: Arc<BTreeMap<ServerName, Arc<Upstream>>> = Arc::new(upstreams.collect());

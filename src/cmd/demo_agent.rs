@@ -15,8 +15,10 @@ use nix::sys::termios::{self, SetArg, Termios};
 use serde_json::{Value, json};
 
 use crate::cli::DemoAgent;
+use crate::loopback;
 use crate::report::Failure;
 use crate::types::exit::Exit;
+use crate::types::owner::Owner;
 use crate::types::upstream::Endpoint;
 
 /// Runs until Ctrl-C or Ctrl-D, or the end of input.
@@ -157,6 +159,7 @@ impl Server {
     async fn send(&self, message: &Value) -> Result<Value> {
         let stream =
             tokio::net::TcpStream::connect((self.url.host.as_str(), self.url.port)).await?;
+        loopback::prove(&stream, &Owner::Us).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let request = hyper::Request::post(&self.url.path)

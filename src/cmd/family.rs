@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use crate::control::protocol::Session;
 use crate::control::roster;
 use crate::control::{Client, NAME};
+use crate::hub;
 use crate::presence::{self, Family, Rank, Waiting, slot};
 use crate::types::hub::Until;
 use crate::types::identity::{AgentName, Identity, InstanceName, SessionId};
@@ -50,7 +51,12 @@ impl Siblings {
     /// Gives a newcomer on a hub of agentchattr's the best name that nobody
     /// bears, nor will want back: that of who has just left, most likely. The
     /// others may be called otherwise for it: they hear of that.
-    pub(super) async fn settle(&self, tools: &Endpoint, newcomer: Identity) -> Identity {
+    pub(super) async fn settle(
+        &self,
+        hub: &hub::Client,
+        tools: &Endpoint,
+        newcomer: Identity,
+    ) -> Identity {
         if slot(&self.base, newcomer.name.as_str()) == Some(1) {
             return newcomer;
         }
@@ -58,7 +64,7 @@ impl Siblings {
         let names = found.siblings.iter().map(|one| one.session.name.clone());
         let names: Vec<String> = names.collect();
         let settled = if found.silent == 0 {
-            presence::settle(tools, &self.base, newcomer, &names).await
+            presence::settle(hub, tools, &self.base, newcomer, &names).await
         } else {
             newcomer
         };

@@ -90,6 +90,7 @@ impl Gear {
         let parts = Parts {
             own: setting.config.mcp.server_name.clone(),
             dialect: spec.dialect,
+            owner: setting.config.hub.owner.clone(),
             // Where the whole entry is trusted, other tools must not stand on it.
             has_door: has_hub
                 && !inject::trusts_entry(spec)

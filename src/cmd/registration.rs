@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::family::Siblings;
 use super::serve;
-use super::setting::Setting;
+use super::setting::{STUCK, Setting};
 use crate::hub::client::{Client, Error as HubError};
 use crate::paths;
 use crate::report::Failure;
@@ -72,7 +72,7 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     let mut identity = registered.identity;
     if let Some(claims) = &claims {
         let siblings = siblings(setting, spec, &client);
-        identity = siblings.settle(claims, identity).await;
+        identity = siblings.settle(&client, claims, identity).await;
     }
     Ok(Registration {
         client,
@@ -104,6 +104,10 @@ pub(super) async fn revive(setting: Arc<Setting>, mut state: watch::Receiver<Hub
     while state.wait_for(away).await.is_ok() {
         tokio::time::sleep(HUB_AWAY).await;
         if !away(&state.borrow()) {
+            continue;
+        }
+        // Where another user's process has the port, no hub can be started.
+        if let Err(HubError::Foreign { .. }) = setting.client().health().await {
             continue;
         }
         match serve::ensure(&setting).await {
@@ -148,11 +152,18 @@ async fn leave(client: &Client, identity: &Identity) {
 }
 
 fn register_failure(error: HubError) -> Failure {
+    if let HubError::Foreign { .. } = &error {
+        return foreign(Exit::Failed, error);
+    }
     let hint = match &error {
         HubError::Unreachable {
             why: io::ErrorKind::ConnectionRefused,
             ..
         } => "start it with `wrapper serve`, or pass `--offline`",
+        HubError::Unreachable {
+            why: io::ErrorKind::TimedOut,
+            ..
+        } => STUCK,
         HubError::Unreachable { .. } | HubError::NotAHub { .. } => {
             "another program may have this port: pick others with `--port` and `--mcp-http-port`, or pass `--offline`"
         }
@@ -166,4 +177,17 @@ fn register_failure(error: HubError) -> Failure {
         anyhow::Error::new(error).context("cannot register with the hub"),
     )
     .hint(hint)
+}
+
+/// Another user's process has the hub's port: what to do.
+pub(super) fn foreign(exit: Exit, error: HubError) -> Failure {
+    let owner = match &error {
+        HubError::Foreign { stranger, .. } => stranger.as_owner(),
+        _ => String::new(),
+    };
+    Failure::new(exit, error).hint(format!(
+        "nothing was sent to it: pick other ports with `--port`, `--mcp-http-port` and \
+         `--mcp-sse-port`; if you trust that hub with your agents, put `owner = {owner:?}` under \
+         `[server]` in config.toml"
+    ))
 }

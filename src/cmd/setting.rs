@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 
+use super::registration;
 use crate::config::{self, Config};
 use crate::hub::{self, Client};
 use crate::paths::{self, Env};
@@ -11,6 +12,9 @@ use crate::types::exit::Exit;
 use crate::types::identity::Token;
 use crate::types::options::Options;
 use crate::types::upstream::{Endpoint, Scheme};
+
+/// What a hub may lack that is there and does not answer.
+pub(super) const STUCK: &str = "it is there but does not answer: it may be suspended, or another program may lock its `hub.db`";
 
 pub(super) struct Setting {
     pub(super) env: Env,
@@ -41,6 +45,7 @@ impl Setting {
             port: hub.port,
             path: "/".into(),
         })
+        .of(hub.owner.clone())
     }
 
     /// The human's token if there is one, for a launch, which can do without.
@@ -84,13 +89,17 @@ pub(super) fn failure(exit: Exit, error: config::Error) -> Failure {
 
 /// A hub's error in a verb of the chat, with the way out.
 pub(super) fn hub_failure(error: hub::client::Error) -> Failure {
-    let away = matches!(error, hub::client::Error::Unreachable { .. });
-    let failure = Failure::new(Exit::NotDone, error);
-    if away {
-        failure.hint("start it with `wrapper serve`, or launch an agent")
-    } else {
-        failure
-    }
+    use hub::client::Error;
+    let hint = match &error {
+        Error::Foreign { .. } => return registration::foreign(Exit::NotDone, error),
+        Error::Unreachable {
+            why: std::io::ErrorKind::TimedOut,
+            ..
+        } => STUCK,
+        Error::Unreachable { .. } => "start it with `wrapper serve`, or launch an agent",
+        _ => return Failure::new(Exit::NotDone, error),
+    };
+    Failure::new(Exit::NotDone, error).hint(hint)
 }
 
 /// Runs a verb's future on the one thread that each process of ours has.

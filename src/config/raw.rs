@@ -11,6 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::servers::RawSource;
 use crate::types::agent::{Restart, Transport, VERBS};
 use crate::types::identity::{AgentName, BadWord, ServerName};
+use crate::types::owner::Owner;
 use crate::types::span::Span;
 use crate::types::upstream::{Endpoint, Scheme};
 
@@ -32,6 +33,7 @@ pub(super) struct RawServer {
     pub(super) port: Option<u16>,
     pub(super) data_dir: Option<String>,
     pub(super) autostart: Option<bool>,
+    pub(super) owner: Option<Owner>,
     url: Option<NoUrl>,
     trusted_origins: Option<IgnoredAny>,
 }

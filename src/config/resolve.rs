@@ -14,6 +14,7 @@ use crate::paths::{self, Env};
 use crate::types::agent::AgentSpec;
 use crate::types::identity::{AgentName, ServerName};
 use crate::types::options::AgentOptions;
+use crate::types::owner::Owner;
 use crate::types::source::ServerSpec;
 
 /// The configuration: of the hub, of its tools, of the agents.
@@ -42,6 +43,8 @@ pub struct HubConfig {
     pub upload_dir: PathBuf,
     /// Start one if none answers.
     pub autostart: bool,
+    /// Whose process it may be, besides our own user's.
+    pub owner: Owner,
 }
 
 /// Where the hub's tools are, and what agents know them by.
@@ -83,6 +86,7 @@ impl Config {
             upload_dir: (images.upload_dir).map_or_else(|| data_dir.join("uploads"), PathBuf::from),
             data_dir,
             autostart: server.autostart.unwrap_or(true),
+            owner: server.owner.unwrap_or_default(),
         };
         let mcp = McpConfig {
             http_port: tools.http_port.ok_or_else(|| missing("mcp.http_port"))?,

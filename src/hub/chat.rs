@@ -96,6 +96,11 @@ impl Chat {
         self.human == *token
     }
 
+    /// True for the human's token, and for the present one of an instance.
+    pub(super) fn is_good(&self, token: &Token) -> bool {
+        self.is_human(token) || self.registry.by_token(token).is_some()
+    }
+
     /// True if this is or was the token of an instance.
     pub(super) fn is_known(&self, token: &Token) -> bool {
         self.registry.by_any_token(token).is_some()

@@ -23,8 +23,10 @@ use super::api::{
     Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rules, Send, Status,
     Synced,
 };
-use super::exchange::{self, Opened};
+use super::exchange::{self, Address, Opened};
+use crate::loopback::Stranger;
 use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::owner::Owner;
 use crate::types::text::one_line;
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Endpoint;
@@ -39,7 +41,7 @@ const LONGEST_REASON: usize = 300;
 /// A hub at an address. Cheap to make and to clone: nothing is open.
 #[derive(Debug, Clone)]
 pub struct Client {
-    rest: Endpoint,
+    rest: Address,
 }
 
 /// An instance as the hub has just registered it.
@@ -65,22 +67,41 @@ pub enum Kind {
 }
 
 impl Client {
-    /// A client of the hub at `rest`; the path is ignored.
+    /// A client of the hub at `rest`; the path is ignored. On this machine it
+    /// speaks to a process of our own user alone.
     #[must_use]
     pub fn new(rest: Endpoint) -> Self {
-        Self { rest }
+        let owner = Owner::Us;
+        Self {
+            rest: Address {
+                endpoint: rest,
+                owner,
+            },
+        }
+    }
+
+    /// The same, which may also be a process of `owner`.
+    #[must_use]
+    pub fn of(mut self, owner: Owner) -> Self {
+        self.rest.owner = owner;
+        self
+    }
+
+    /// A client of the same hub at another of its endpoints.
+    pub(super) fn at(&self, endpoint: &Endpoint) -> Self {
+        Self::new(endpoint.clone()).of(self.rest.owner.clone())
     }
 
     /// `http://host:port` of the hub.
     #[must_use]
     pub fn url(&self) -> String {
-        self.rest.base()
+        self.rest.endpoint.base()
     }
 
     /// True for a hub of this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.rest.is_loopback()
+        self.rest.endpoint.is_loopback()
     }
 
     /// Asks what is there, without a token.
@@ -91,7 +112,7 @@ impl Client {
             Err(Error::Unauthorized { text }) if text.starts_with("forbidden:") => {
                 Ok(Kind::Agentchattr)
             }
-            Err(error @ Error::Unreachable { .. }) => Err(error),
+            Err(error @ (Error::Unreachable { .. } | Error::Foreign { .. })) => Err(error),
             _ => Err(self.not_a_hub()),
         }
     }
@@ -286,7 +307,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.rest.authority());
+            .header(HOST, self.rest.endpoint.authority());
         if let Some(token) = token {
             let value = secret(&format!("Bearer {}", token.expose()))
                 .ok_or_else(|| Error::unusable("the token"))?;
@@ -363,10 +384,16 @@ impl Client {
 
     /// What it means that no answer came.
     fn broken(&self, error: &io::Error) -> Error {
+        if let Some(stranger) = Stranger::in_error(error) {
+            return Error::Foreign {
+                url: self.url(),
+                stranger: stranger.clone(),
+            };
+        }
         match error.kind() {
             io::ErrorKind::InvalidData => self.not_a_hub(),
             kind => Error::Unreachable {
-                url: self.rest.at("/").to_string(),
+                url: self.rest.endpoint.at("/").to_string(),
                 why: kind,
             },
         }
@@ -374,7 +401,7 @@ impl Client {
 
     fn not_a_hub(&self) -> Error {
         Error::NotAHub {
-            url: self.rest.at("/").to_string(),
+            url: self.rest.endpoint.at("/").to_string(),
         }
     }
 }

@@ -19,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::events::{Parser, TooLong};
+use crate::loopback;
+use crate::types::owner::Owner;
 use crate::types::upstream::Endpoint;
 
 /// How long a hub may take to answer.
@@ -27,6 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
+/// Where a hub is, and whose process may answer there.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    pub(super) endpoint: Endpoint,
+    pub(super) owner: Owner,
+}
+
 type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 /// Sends a request and reads the whole answer.
@@ -34,7 +43,7 @@ type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 /// # Errors
 /// [`io::ErrorKind::InvalidData`]: what answers does not speak HTTP.
 pub(super) async fn whole(
-    to: &Endpoint,
+    to: &Address,
     request: Request<Full<Bytes>>,
 ) -> io::Result<Response<Bytes>> {
     in_time(async {
@@ -55,7 +64,7 @@ pub(super) enum Opened {
 ///
 /// # Errors
 /// As [`whole`].
-pub(super) async fn open(to: &Endpoint, request: Request<Full<Bytes>>) -> io::Result<Opened> {
+pub(super) async fn open(to: &Address, request: Request<Full<Bytes>>) -> io::Result<Opened> {
     in_time(async {
         let (mut sender, connection) = connect(to).await?;
         let mut connection = Box::pin(connection);
@@ -118,11 +127,15 @@ impl Stream {
     }
 }
 
-async fn connect(to: &Endpoint) -> io::Result<(http1::SendRequest<Full<Bytes>>, Connection)> {
-    let stream = match to.localhost() {
+/// Connects to a hub that is known to be one of the user's: nothing is sent to
+/// another.
+async fn connect(to: &Address) -> io::Result<(http1::SendRequest<Full<Bytes>>, Connection)> {
+    let Address { endpoint, owner } = to;
+    let stream = match endpoint.localhost() {
         Some(local) => TcpStream::connect(&local[..]).await?,
-        None => TcpStream::connect((to.host.as_str(), to.port)).await?,
+        None => TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?,
     };
+    loopback::prove(&stream, owner).await?;
     stream.set_nodelay(true)?;
     http1::handshake(TokioIo::new(stream)).await.map_err(plain)
 }

@@ -9,6 +9,7 @@
 //! agents: any valid [`AgentName`](crate::types::identity::AgentName) may
 //! register, by who proves to be this user.
 
+mod accept;
 pub mod api;
 mod arguments;
 mod chat;
@@ -21,7 +22,6 @@ mod gate;
 mod instances;
 mod life;
 mod mcp;
-mod peer;
 mod ports;
 mod post;
 mod registry;

@@ -1,11 +1,10 @@
 //! agentchattr's REST, with a token asked of every caller, and ours beside it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,12 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::error;
 
+use super::accept::Connection;
 use super::api::{self, HUB_NAME, Health, Problem, Rules};
 use super::chat::{Caller, Chat, Fault};
 use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
-use super::{desk, gate, peer, streams};
+use super::{desk, gate, streams};
 use crate::types::text::is_message;
 use crate::types::trigger::ChannelName;
 
@@ -128,13 +128,13 @@ async fn health(State(hub): State<Shared>) -> Json<Health> {
 /// sends no token.
 async fn register(
     State(hub): State<Shared>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(connection): Extension<Connection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
     let previous = gate::token(&headers);
     let human = gate::human_token(&headers).or_else(|| previous.clone());
-    let (known, port) = (previous.clone(), hub.rest_port);
+    let known = previous.clone();
     let trusted = hub
         .desk
         .ask(move |chat, _| {
@@ -142,7 +142,7 @@ async fn register(
                 || known.is_some_and(|token| chat.is_known(&token))
         })
         .await?;
-    if !trusted && !peer::is_us(from, port) {
+    if !trusted && !connection.is_ours() {
         return Err(Refusal::new(
             403,
             "forbidden: agent registration takes a token, or a process of the hub's user",

@@ -1,7 +1,5 @@
 //! The hub as a server: its ports, one chat, and a clean end.
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,19 +10,20 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::accept::{self, Connection, Strangers};
 use super::chat::{Chat, News};
 use super::desk::Desk;
 use super::gate::{self, Barred};
 use super::ports::{Bound, Port};
 use super::store::Store;
 use super::{files, mcp, rest, sse};
+use crate::types::identity::Token;
 
 /// Bytes of a request body: a message, however much of it JSON escapes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -134,66 +133,46 @@ pub async fn serve(open: Open, stop: CancellationToken) -> Result<()> {
         "the hub is up"
     );
 
+    let strangers = Arc::new(Strangers::default());
     let listen = |port: Port, routes| {
         let routes = gated(routes, port.number, &hub);
-        listener(port.tcp, routes, &stop)
+        accept::serve(port.tcp, routes, Arc::clone(&strangers), stop.clone())
     };
     let rest = listen(bound.rest, rest::routes());
     let mcp = listen(bound.mcp, mcp::routes());
     let sse = bound.sse.map(|port| listen(port, sse::routes()));
     let sse = async {
-        match sse {
-            Some(served) => served.await,
-            None => Ok(()),
+        if let Some(served) = sse {
+            served.await;
         }
     };
-    let served = async { tokio::try_join!(rest, mcp, sse).map(drop) };
+    let served = async { tokio::join!(rest, mcp, sse) };
     tokio::pin!(served);
-    let ended = tokio::select! {
-        result = &mut served => result,
+    let has_ended = tokio::select! {
+        _ = &mut served => true,
         () = idle(&hub, idle_exit) => {
             info!("nobody is here: the hub ends");
             stop.cancel();
-            drained(served).await
+            false
         }
-        () = stop.cancelled() => drained(served).await,
+        () = stop.cancelled() => false,
     };
+    if !has_ended && timeout(DRAIN, served).await.is_err() {
+        warn!("a connection did not end");
+    }
     hub.streams.close();
-    if tokio::time::timeout(DRAIN, hub.streams.wait())
-        .await
-        .is_err()
-    {
+    if timeout(DRAIN, hub.streams.wait()).await.is_err() {
         warn!("a stream did not end");
     }
     drop(hub);
     // The last handle is gone unless a request hangs, which must not hang us.
     let closed = tokio::task::spawn_blocking(move || thread.join());
-    match tokio::time::timeout(DRAIN, closed).await {
+    match timeout(DRAIN, closed).await {
         Ok(Ok(Ok(()))) => {}
         Ok(_) => anyhow::bail!("the hub's store ended with a panic"),
         Err(_) => warn!("a request did not end: the store was not closed"),
     }
-    ended.context("cannot serve")
-}
-
-async fn drained(served: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    if let Ok(result) = tokio::time::timeout(DRAIN, served).await {
-        return result;
-    }
-    warn!("a connection did not end");
     Ok(())
-}
-
-async fn listener(tcp: TcpListener, routes: Router, stop: &CancellationToken) -> io::Result<()> {
-    let tcp = tcp.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(tcp, service)
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .await
 }
 
 /// Returns when nothing was asked for `patience`, and no stream is open.
@@ -221,6 +200,23 @@ fn idle_for(last: Instant, no_stream: bool, patience: Duration, now: Instant) ->
 }
 
 impl Hub {
+    /// Has a connection stay that shows a good token. The request need not
+    /// wait for that.
+    fn look_at(&self, connection: &Connection, token: Token) {
+        if connection.is_known() {
+            return;
+        }
+        let connection = connection.clone();
+        let told = self.desk.tell(move |chat, _| {
+            if chat.is_good(&token) {
+                connection.know();
+            }
+        });
+        if told.is_err() {
+            debug!("a request came when the store was closed");
+        }
+    }
+
     /// Something was asked, or a stream has ended.
     pub(super) fn touch(&self) {
         *lock(&self.last_request) = Instant::now();
@@ -244,6 +240,11 @@ async fn pass(State((hub, port)): State<(Shared, u16)>, request: Request, next: 
     match gate::check(request.headers(), port) {
         Ok(()) => {
             hub.touch();
+            if let Some(connection) = request.extensions().get()
+                && let Some(token) = gate::token(request.headers())
+            {
+                hub.look_at(connection, token);
+            }
             next.run(request).await
         }
         Err(Barred::Host) => rest::refusal(403, "forbidden: host not allowed"),

@@ -44,6 +44,7 @@ pub(super) struct Called {
 /// name that nobody has: who left less than 30 s ago may come back as itself.
 /// `held` are the names that living sessions bear or will want back.
 pub async fn settle(
+    hub: &Client,
     tools: &Endpoint,
     base: &AgentName,
     mut newcomer: Identity,
@@ -54,7 +55,7 @@ pub async fn settle(
         return newcomer;
     }
     let settled = async {
-        let mut claims = open(tools, &newcomer).await?;
+        let mut claims = open(hub, tools, &newcomer).await?;
         for wish in &wishes {
             match claims.claim(&newcomer, Some(wish)).await? {
                 Claim::Confirmed(name) => {
@@ -101,7 +102,7 @@ impl Books<'_> {
     }
 
     async fn try_to(self, called: &mut Called, wish: &InstanceName) -> Result<(), Error> {
-        let mut claims = open(self.tools, &called.identity).await?;
+        let mut claims = open(self.client, self.tools, &called.identity).await?;
         let spare = self.stand_out(&mut claims, called, wish).await?;
         let claimed = if called.identity.name == *wish {
             Ok(())
@@ -173,9 +174,9 @@ impl Called {
 }
 
 /// Opens a session for claims, once there is somebody to open it with.
-async fn open(tools: &Endpoint, who: &Identity) -> Result<Claims, Error> {
+async fn open(hub: &Client, tools: &Endpoint, who: &Identity) -> Result<Claims, Error> {
     loop {
-        match Claims::open(tools, &who.token).await {
+        match Claims::open(hub, tools, &who.token).await {
             Err(Error::Unreachable {
                 why: io::ErrorKind::ConnectionRefused,
                 ..

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::types::identity::ServerName;
 use crate::types::text::one_line;
-use crate::types::upstream::{Endpoint, Upstream};
+use crate::types::upstream::Upstream;
 
 use super::chances::Chances;
 use super::events;
@@ -119,7 +119,7 @@ async fn once(
     let (shared, to) = (party.shared, target.to());
     let key = shared.pool.key(party.server, to, target.voice());
     let patience = party.patience.min(shared.patience.away);
-    let mut link = link(shared, key, to, patience).await?;
+    let mut link = link(shared, key, target, patience).await?;
     let answer = begin(shared, &mut link, carried, target).await?;
     let id = rpc::messages(&carried.body)
         .first()
@@ -170,13 +170,16 @@ async fn once(
 pub(super) async fn link(
     shared: &Shared,
     key: Key,
-    to: &Endpoint,
+    target: &Target<'_>,
     patience: Duration,
 ) -> Result<Link, Failed> {
     if let Some(link) = shared.pool.take(key) {
         return Ok(link);
     }
-    let connected = shared.pool.connect(to, patience).await;
+    let connected = shared
+        .pool
+        .connect(target.to(), target.owner(), patience)
+        .await;
     connected.map_err(Failed::Away)
 }
 

@@ -79,7 +79,9 @@ pub(super) async fn attempt(
     let link = if let Some(link) = shared.pool.take(key) {
         link
     } else {
-        let connected = shared.pool.connect(to, shared.patience.away);
+        let connected = shared
+            .pool
+            .connect(to, target.owner(), shared.patience.away);
         match while_wanted(agent, Box::pin(connected)).await? {
             Ok(link) => link,
             Err(error) => return Ok(Err(Failed::Away(error))),

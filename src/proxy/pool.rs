@@ -14,14 +14,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::hosting::Hosting;
+use crate::loopback::{self, Stranger};
 use crate::paths::Env;
 use crate::types::identity::{ServerName, Token};
+use crate::types::owner::Owner;
 use crate::types::upstream::{Credential, Endpoint, Live, Scheme};
 
 use super::detour::{Detour, DetourKind, Detours};
 use super::outgoing::Voice;
 use super::peer::Peer;
-use super::tls::{Tls, is_distrust};
+use super::tls::{Tls, distrust, is_distrust};
 use super::tunnel;
 use super::wire::Wire;
 
@@ -161,8 +163,13 @@ impl Pool {
     }
 
     /// Connects, again and again for as long as `patience` lasts, unless it is
-    /// of no use.
-    pub(super) async fn connect(&self, to: &Endpoint, patience: Duration) -> io::Result<Link> {
+    /// of no use: to a process of `owner`, if it is on this machine.
+    pub(super) async fn connect(
+        &self,
+        to: &Endpoint,
+        owner: &Owner,
+        patience: Duration,
+    ) -> io::Result<Link> {
         let end = Instant::now() + patience;
         let last_pause = if to.is_loopback() {
             LAST_PAUSE_HERE
@@ -172,7 +179,7 @@ impl Pool {
         let mut pause = FIRST_PAUSE;
         let mut last = None;
         loop {
-            let error = match timeout_at(end, self.connect_once(to)).await {
+            let error = match timeout_at(end, self.connect_once(to, owner)).await {
                 Ok(Ok(io)) => return Ok(Peer::new(io)),
                 Ok(Err(error)) => error,
                 // What went wrong before says more than that it took too long.
@@ -190,20 +197,31 @@ impl Pool {
     }
 
     /// Connects, or does not.
-    pub(super) async fn connect_now(&self, to: &Endpoint) -> io::Result<Link> {
-        self.connect_once(to).await.map(Peer::new)
+    pub(super) async fn connect_now(&self, to: &Endpoint, owner: &Owner) -> io::Result<Link> {
+        self.connect_once(to, owner).await.map(Peer::new)
     }
 
-    async fn connect_once(&self, to: &Endpoint) -> io::Result<Wire> {
+    async fn connect_once(&self, to: &Endpoint, owner: &Owner) -> io::Result<Wire> {
         if to.scheme == Scheme::Hosted {
             let name = ServerName::from_segment(&to.host).ok_or(io::ErrorKind::NotFound)?;
             return self.hosting.connect(&name).map(Wire::Local);
         }
         let wire = match self.detours.find(to) {
-            None => match to.localhost() {
-                Some(local) => tcp(TcpStream::connect(&local[..]).await?)?,
-                None => tcp(TcpStream::connect((to.host.as_str(), to.port)).await?)?,
-            },
+            None => {
+                let io = match to.localhost() {
+                    Some(local) => TcpStream::connect(&local[..]).await?,
+                    None => TcpStream::connect((to.host.as_str(), to.port)).await?,
+                };
+                if !to.is_tls() {
+                    // A certificate proves more.
+                    let proven = loopback::prove(&io, owner).await;
+                    proven.map_err(|error| match Stranger::in_error(&error) {
+                        Some(stranger) => distrust(stranger.to_string()),
+                        None => error,
+                    })?;
+                }
+                tcp(io)?
+            }
             Some(by) => {
                 let wire = self.connect_to(&by).await.map_err(|error| {
                     if is_distrust(&error) {

@@ -147,7 +147,10 @@ async fn once(
     let (to, pool) = (target.to(), &shared.pool);
     let mut link = match pool.take(pool.key(server, to, target.voice())) {
         Some(link) => link,
-        None => pool.connect_now(to).await.map_err(Failed::Away)?,
+        None => pool
+            .connect_now(to, target.owner())
+            .await
+            .map_err(Failed::Away)?,
     };
     let by = pool.reader(to);
     let mut head = target.head(request, None);

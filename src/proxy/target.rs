@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::credential::{Granted, Keepers, Ungranted};
 use crate::types::agent::Transport;
 use crate::types::identity::{ServerName, Token};
+use crate::types::owner::Owner;
 use crate::types::server::Headers;
 use crate::types::upstream::{Credential, Endpoint, Live, Upstream};
 
@@ -204,6 +205,11 @@ impl<'a> Target<'a> {
     /// Where exactly the request goes.
     pub(super) fn to(&self) -> &Endpoint {
         self.mailbox.as_ref().unwrap_or(&self.upstream.endpoint)
+    }
+
+    /// Whose process may get it there.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.upstream.owner
     }
 
     /// The head of the request as the upstream gets it.

@@ -16,6 +16,7 @@ pub mod hub;
 pub mod identity;
 pub mod mention;
 pub mod options;
+pub mod owner;
 pub mod prompt;
 pub mod reply;
 pub mod secret;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::agent::{Dialect, Transport};
 use super::credential::Auth;
 use super::identity::{ServerName, Token};
+use super::owner::Owner;
 use super::upstream::{Credential, Endpoint, Scheme, Upstream};
 
 /// A server that an agent is to have.
@@ -69,6 +70,11 @@ impl Server {
     /// runs.
     #[must_use]
     pub fn upstream(&self) -> Option<Upstream> {
+        let mut owner = match self.origin {
+            Origin::Hub | Origin::Project => Owner::Us,
+            // The user's word names it.
+            Origin::Config | Origin::Session => Owner::Anyone,
+        };
         let (endpoint, transport, credential) = match &self.kind {
             Kind::Command(command) if !command.is_hosted => return None,
             Kind::Command(_) => (
@@ -78,6 +84,10 @@ impl Server {
             ),
             Kind::Remote(remote) => {
                 let headers = remote.headers.clone();
+                if self.origin == Origin::Project && headers.is_empty() && remote.auth.is_none() {
+                    // There is nothing of the user's to send.
+                    owner = Owner::Anyone;
+                }
                 let credential = match (self.origin, &remote.auth) {
                     (Origin::Hub, _) => Credential::Identity,
                     (_, None) => Credential::Headers(headers),
@@ -91,6 +101,7 @@ impl Server {
             transport,
             credential,
             context: self.context,
+            owner,
             is_guest: false,
         })
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::agent::Transport;
 use super::credential::Auth;
 use super::identity::{Identity, ServerName};
+use super::owner::Owner;
 use super::server::{ContextLevel, Headers};
 
 /// Where an HTTP server is: `http://host:port/path`, or `https`; or that it is
@@ -193,6 +194,8 @@ pub struct Upstream {
     pub transport: Transport,
     pub credential: Credential,
     pub context: ContextLevel,
+    /// Whose process it may be if it is on this machine and without TLS.
+    pub owner: Owner,
     /// The running agent has no entry of it: its tools stand beside the hub's,
     /// as `server__tool`.
     pub is_guest: bool,

@@ -10,6 +10,7 @@ use wrapper::types::agent::Transport;
 use wrapper::types::credential::{Auth, TokenSource};
 use wrapper::types::exit::AgentExit;
 use wrapper::types::identity::Token;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
@@ -31,6 +32,7 @@ fn rig(auth: Auth) -> Rig {
             transport: Transport::Http,
             credential: Credential::Auth(auth, vec![team]),
             context: ContextLevel::None,
+            owner: Owner::Us,
             is_guest: false,
         },
     );

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wrapper::types::agent::Transport;
 use wrapper::types::identity::Token;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Upstream as Server};
 
@@ -17,6 +18,7 @@ fn server(url: &str) -> Server {
         transport: Transport::Http,
         credential: Credential::Headers(credential),
         context: ContextLevel::Id,
+        owner: Owner::Us,
         is_guest: false,
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use wrapper::types::agent::Transport;
 use wrapper::types::evidence::Step;
 use wrapper::types::identity::{ServerName, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream};
 
@@ -24,6 +25,7 @@ fn server(guest: &Guest) -> Upstream {
         transport: Transport::Http,
         credential: Credential::Headers(vec![header]),
         context: ContextLevel::Id,
+        owner: Owner::Us,
         is_guest: true,
     }
 }

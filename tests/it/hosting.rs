@@ -16,6 +16,7 @@ use wrapper::hosting::Phase;
 use wrapper::types::agent::Transport;
 use wrapper::types::exit::AgentExit;
 use wrapper::types::identity::{ServerName, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::{Command, ContextLevel};
 use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
@@ -62,6 +63,7 @@ fn put(rig: &Rig, command: Command) {
             transport: Transport::Http,
             credential: Credential::Headers(Vec::new()),
             context: ContextLevel::Id,
+            owner: Owner::Us,
             is_guest: false,
         },
     );

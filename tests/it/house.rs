@@ -23,10 +23,13 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("session", &["terminal", "types"]),
-    ("proxy", &["credential", "hosting", "paths", "types"]),
+    (
+        "proxy",
+        &["credential", "hosting", "loopback", "paths", "types"],
+    ),
     ("credential", &["paths", "types"]),
     ("hosting", &["paths", "types"]),
-    ("hub", &["paths", "types"]),
+    ("hub", &["loopback", "paths", "types"]),
     ("queue", &["paths", "types"]),
     ("inject", &["paths", "types"]),
     ("servers", &["paths", "types"]),
@@ -35,6 +38,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("logging", &["paths"]),
     ("report", &["types"]),
     ("cli", &["types"]),
+    ("loopback", &["types"]),
     ("paths", &[]),
     ("types", &[]),
 ];

@@ -11,6 +11,7 @@ use wrapper::hub::Client;
 use wrapper::types::agent::Transport;
 use wrapper::types::exit::AgentExit;
 use wrapper::types::identity::Token;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream};
 
@@ -245,6 +246,7 @@ async fn a_stale_token_is_renewed_on_a_stream_that_is_open() {
         transport: Transport::Sse,
         credential: Credential::Identity,
         context: ContextLevel::None,
+        owner: Owner::Us,
         is_guest: false,
     };
     rig.put("chat", server);

@@ -329,11 +329,12 @@ async fn a_newcomer_gets_the_name_of_who_has_just_left() {
         name: name.parse().expect("a name"),
         token: Token::new(&token),
     };
+    let hub = Client::new(Endpoint::loopback(server.ports[0], "/"));
     // One that sleeps will want it back.
     let held = ["claude".to_owned()];
-    let settled = settle(&tools(&server), &base, newcomer.clone(), &held).await;
+    let settled = settle(&hub, &tools(&server), &base, newcomer.clone(), &held).await;
     assert_eq!(settled.name.as_str(), "claude-2");
-    let settled = settle(&tools(&server), &base, newcomer, &[]).await;
+    let settled = settle(&hub, &tools(&server), &base, newcomer, &[]).await;
     assert_eq!(settled.name.as_str(), "claude");
     assert_eq!(called(&server, &token).await, "claude");
 }

@@ -20,6 +20,7 @@ mod examples;
 mod explain; // why a state is what it is: a session's, and a screen's that was written down
 mod family; // sessions of one base, on agentchattr's server
 mod fault; // a session that ends by an error of our own
+mod foreign; // ports of ours that another user listens on
 mod guests; // servers that are new to a running agent
 mod hosting; // servers that are commands, run behind the proxy
 mod house; // imports point down, the ground floor is pure

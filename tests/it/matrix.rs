@@ -13,6 +13,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use wrapper::types::agent::Transport;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream};
 
@@ -49,6 +50,7 @@ impl Stage {
             transport: Transport::Http,
             credential,
             context: ContextLevel::Full,
+            owner: Owner::Us,
             is_guest: false,
         };
         rig.put("hub", server);

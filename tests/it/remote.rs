@@ -7,6 +7,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use serde_json::{Value, json};
 use wrapper::types::agent::Transport;
 use wrapper::types::identity::Token;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream as Server};
 
@@ -23,6 +24,7 @@ fn server(rig: &Rig, path: &str) -> Server {
         transport: Transport::Http,
         credential: Credential::Headers(headers.into()),
         context: ContextLevel::Id,
+        owner: Owner::Us,
         is_guest: false,
     }
 }

@@ -19,6 +19,7 @@ use wrapper::proxy::Patience;
 use wrapper::types::agent::Transport;
 use wrapper::types::hub::HubState;
 use wrapper::types::identity::{Identity, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream as Server};
 
@@ -35,6 +36,7 @@ fn server(port: u16) -> Server {
         transport: Transport::Http,
         credential: Credential::Headers(Vec::new()),
         context: ContextLevel::Id,
+        owner: Owner::Us,
         is_guest: false,
     }
 }

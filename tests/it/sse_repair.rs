@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use wrapper::proxy::Patience;
 use wrapper::types::agent::Transport;
 use wrapper::types::evidence::Step;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Upstream};
 
@@ -20,6 +21,7 @@ fn server(port: u16) -> Upstream {
         transport: Transport::Sse,
         credential: Credential::Identity,
         context: ContextLevel::None,
+        owner: Owner::Us,
         is_guest: false,
     }
 }

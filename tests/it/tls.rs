@@ -20,6 +20,7 @@ use tokio_rustls::rustls::crypto::ring;
 use wrapper::proxy::Patience;
 use wrapper::types::agent::Transport;
 use wrapper::types::identity::Token;
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Scheme, Upstream as Server};
 
@@ -99,6 +100,7 @@ fn server(host: &str, port: u16) -> Server {
         transport: Transport::Http,
         credential: Credential::Headers(credential),
         context: ContextLevel::None,
+        owner: Owner::Us,
         is_guest: false,
     }
 }

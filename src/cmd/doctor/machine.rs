@@ -17,6 +17,7 @@ use crate::control;
 use crate::control::roster::{self, SessionDir};
 use crate::hub::client::{Error as HubError, Kind};
 use crate::hub::{self, BindError};
+use crate::loopback::{self, Stranger};
 use crate::paths;
 use crate::terminal::tty;
 use crate::types::identity::SessionId;
@@ -129,9 +130,18 @@ pub(super) async fn hub(setting: &Setting, checks: &mut Checks) {
             return;
         }
     };
-    let tools = TcpStream::connect((config.hub.host.as_str(), port));
+    let tools = async {
+        let io = TcpStream::connect((config.hub.host.as_str(), port)).await?;
+        loopback::prove(&io, &config.hub.owner).await
+    };
     match timeout(PATIENCE, tools).await {
-        Ok(Ok(_)) => checks.ok(
+        Ok(Err(error)) if Stranger::in_error(&error).is_some() => checks.add(
+            name,
+            State::Problem,
+            format!("{whose}, answers at {url}, but not on {port} for its tools: {error}"),
+            Some(OTHER_PORTS),
+        ),
+        Ok(Ok(())) => checks.ok(
             name,
             format!("{whose}, answers at {url}, its tools on {port}"),
         ),

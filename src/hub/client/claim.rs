@@ -40,13 +40,14 @@ pub enum Claim {
 }
 
 impl Claims {
-    /// Opens a session at the MCP endpoint `tools`, for `token`.
+    /// Opens a session at the MCP endpoint `tools` of the hub that `hub`
+    /// speaks to, for `token`.
     ///
     /// # Errors
     /// If nothing answers there, or nothing that speaks MCP.
-    pub async fn open(tools: &Endpoint, token: &Token) -> Result<Self, Error> {
+    pub async fn open(hub: &Client, tools: &Endpoint, token: &Token) -> Result<Self, Error> {
         let mut claims = Self {
-            client: Client::new(tools.clone()),
+            client: hub.at(tools),
             session: None,
             last: 0,
         };
@@ -141,7 +142,7 @@ impl Claims {
     }
 
     fn path(&self) -> &str {
-        &self.client.rest.path
+        &self.client.rest.endpoint.path
     }
 }
 

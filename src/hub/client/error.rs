@@ -2,12 +2,18 @@
 
 use std::io;
 
+use crate::loopback::Stranger;
+
 /// Why a hub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing answers there, or not in time.
     #[error("cannot reach the hub at {url}: {why}")]
     Unreachable { url: String, why: io::ErrorKind },
+    /// A process of another user answers, or one of a user that cannot be told:
+    /// nothing was sent to it.
+    #[error("cannot use the hub at {url}: {stranger}")]
+    Foreign { url: String, stranger: Stranger },
     /// Something answers, but nothing that a hub would say.
     #[error("what answers at {url} is no hub")]
     NotAHub { url: String },

@@ -199,7 +199,7 @@ async fn deliver(
     }
     let key = shared.pool.key(&mailbox.server, to, target.voice());
     let mut link = tokio::select! {
-        link = ask::link(shared, key, to, shared.patience.away) => link?,
+        link = ask::link(shared, key, target, shared.patience.away) => link?,
         () = mailbox.lost(generation) => return Err(Failed::Closed),
     };
     let answer = ask::begin(shared, &mut link, carried, target).await?;

@@ -48,7 +48,7 @@ pub(super) async fn open(
 ) -> Result<Source, Failed> {
     let to = target.to();
     let key = shared.pool.key(server, to, target.voice());
-    let mut link = ask::link(shared, key, to, patience).await?;
+    let mut link = ask::link(shared, key, target, patience).await?;
     let carried = Carried {
         request,
         body: Vec::new(),

@@ -17,6 +17,7 @@ use wrapper::session;
 use wrapper::types::agent::{Dialect, Transport};
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, ServerName, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::{Command, ContextLevel, Kind, Origin, Remote, Server};
 use wrapper::types::upstream::{Endpoint, Live};
 
@@ -96,6 +97,7 @@ impl Room {
         let parts = Parts {
             own: name("agentchattr"),
             dialect: Dialect::Generic,
+            owner: Owner::Us,
             has_door: false,
             live: live.clone(),
             proxy: None,

@@ -14,6 +14,7 @@ pub(crate) mod pty; // a terminal around a program
 pub(crate) mod rig; // a proxy in front of an upstream
 pub(crate) mod sender; // who sends prompts to a session
 pub(crate) mod source; // a command that gives credentials
+pub(crate) mod stranger; // another user of this machine
 pub(crate) mod upstream; // an MCP server that misbehaves
 pub(crate) mod wire; // HTTP as test servers speak it
 pub(crate) mod world; // a user's machine in a directory

@@ -17,6 +17,7 @@ use wrapper::proxy::{self, Ledger, Patience, Proxy, Settings};
 use wrapper::types::agent::Transport;
 use wrapper::types::context::SessionContext;
 use wrapper::types::identity::{Identity, Token};
+use wrapper::types::owner::Owner;
 use wrapper::types::server::ContextLevel;
 use wrapper::types::upstream::{Credential, Endpoint, Live, Upstream as Server};
 
@@ -83,6 +84,7 @@ impl Rig {
                 transport: Transport::Http,
                 credential,
                 context: ContextLevel::None,
+                owner: Owner::Us,
                 is_guest: false,
             })
         };
