@@ -37,6 +37,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
   wrapper serve                           the chat hub, in the foreground
   wrapper say TEXT, read [-f], who        the chat: write, read, who is online
+  wrapper token rotate                    new tokens for the chat's users
   wrapper config [--origin]               the configuration, and who set what
   wrapper up [FILE], down [FILE]          start, stop the sessions of a file
   wrapper doctor [AGENT]                  what is wrong here, and the cure
@@ -54,6 +55,7 @@ A launch:
 Every verb (`wrapper VERB --help` says more):
   --config FILE            in place of ~/.config/wrapper/config.toml
   --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
+  --hub embedded           start our hub also where agentchattr's is at home
   --json, -h, --help, -V, --version
 What follows `--` goes to the agent untouched.
 ";
@@ -101,6 +103,9 @@ pub enum Verb {
     /// A session's MCP servers, live
     #[command(subcommand)]
     Mcp(Mcp),
+    /// The tokens of the chat
+    #[command(subcommand)]
+    Token(Token),
     /// Show the configuration as it is resolved
     Config(Config),
     /// Start the sessions of a team file that do not run yet
@@ -234,6 +239,21 @@ pub struct Read {
 #[derive(Debug, Args)]
 pub struct Who {
     /// Print an array
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Give the human and all sessions new tokens; nobody is interrupted
+    Rotate(TokenRotate),
+}
+
+#[derive(Debug, Args)]
+pub struct TokenRotate {
+    /// Print who has a new one
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

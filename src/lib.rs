@@ -71,3 +71,13 @@ pub mod types;
 compile_error!("wrapper runs on Linux and macOS: it needs a PTY, signals and Unix sockets");
 
 pub use cmd::{complete, run};
+
+/// Keeps the memory of this process, which holds tokens, from core dumps and
+/// from other programs of the user. What it executes is not affected.
+pub fn keep_to_ourselves() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        // There is no log yet, and all else works.
+        let _ = error;
+    }
+}

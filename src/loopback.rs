@@ -22,6 +22,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::types::owner::Owner;
 
+/// This system tells whose a connection is.
+pub const IS_TOLD: bool = cfg!(target_os = "linux");
+
 /// What the system shows for users of other namespaces.
 const OVERFLOW_UID: u32 = 65534;
 

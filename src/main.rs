@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use wrapper::types::exit::Exit;
 
 fn main() -> ExitCode {
+    wrapper::keep_to_ourselves();
     if let Some(exit) = wrapper::complete() {
         return exit.code().into();
     }

@@ -48,6 +48,7 @@ mod table;
 mod talk;
 mod team;
 mod tmux;
+mod token;
 mod unconnected;
 mod up;
 mod who;
@@ -79,6 +80,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Screen(args) => screen::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Mcp(verb) => mcp::run(&verb),
+        Verb::Token(verb) => token::run(&verb),
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -52,6 +53,9 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     }) = &result
         && setting.config.hub.autostart
     {
+        if setting.is_agentchattrs() {
+            return Err(not_in_its_place(setting));
+        }
         serve::ensure(setting)
             .await
             .map_err(|error| Failure::new(Exit::Failed, error))?;
@@ -190,4 +194,22 @@ pub(super) fn foreign(exit: Exit, error: HubError) -> Failure {
          `--mcp-sse-port`; if you trust that hub with your agents, put `owner = {owner:?}` under \
          `[server]` in config.toml"
     ))
+}
+
+/// agentchattr's server is not up yet: what to do.
+fn not_in_its_place(setting: &Setting) -> Failure {
+    let (url, dir) = (
+        setting.client().url(),
+        setting.config.hub.data_dir.display(),
+    );
+    Failure::new(
+        Exit::Failed,
+        anyhow!(
+            "no hub answers at {url}, and {dir} is agentchattr's: ours was not started in its place"
+        ),
+    )
+    .hint(
+        "start agentchattr's server first (`python run.py` in its directory), or pass \
+         `--hub embedded` for ours",
+    )
 }

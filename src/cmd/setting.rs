@@ -1,6 +1,8 @@
 //! What every verb starts from: environment, directory, configuration, and
 //! the hub that they name.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use super::registration;
@@ -19,6 +21,8 @@ pub(super) const STUCK: &str = "it is there but does not answer: it may be suspe
 pub(super) struct Setting {
     pub(super) env: Env,
     pub(super) config: Config,
+    /// `--hub embedded`
+    insists: bool,
 }
 
 impl Setting {
@@ -33,7 +37,28 @@ impl Setting {
         for warning in &config.warnings {
             report::warning(warning);
         }
-        Ok(Self { env, config })
+        let insists = options.hub.is_some();
+        Ok(Self {
+            env,
+            config,
+            insists,
+        })
+    }
+
+    /// True if a hub that does not answer is agentchattr's server, for all that
+    /// is to be seen: ours must not be started in its place and its directory.
+    pub(super) fn is_agentchattrs(&self) -> bool {
+        let hub = &self.config.hub;
+        let is_there = |path: PathBuf| path.exists();
+        let beside = |name: &str| {
+            hub.data_dir
+                .parent()
+                .is_some_and(|dir| is_there(dir.join(name)))
+        };
+        !self.insists
+            && (hub.is_agentchattrs
+                || is_there(hub.data_dir.join("agentchattr_log.jsonl"))
+                || beside("run.py") && beside("wrapper.py"))
     }
 
     /// A client of the configured hub.

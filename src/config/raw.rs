@@ -23,7 +23,8 @@ pub(super) struct Raw {
     pub(super) images: Only<RawImages>,
     pub(super) agents: BTreeMap<Name, Only<RawAgent>>,
     pub(super) mcp_servers: BTreeMap<Slug, Only<RawSource>>,
-    routing: Option<IgnoredAny>,
+    /// Only agentchattr has it.
+    pub(super) routing: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +195,13 @@ impl TryFrom<String> for Host {
     type Error = String;
 
     fn try_from(host: String) -> Result<Self, String> {
+        // A server that listens everywhere is also here.
+        let host = match host.trim().trim_matches(['[', ']']) {
+            "" | "0.0.0.0" | "*" => "127.0.0.1".to_owned(),
+            "::" => "localhost".to_owned(),
+            "::1" => "::1".to_owned(),
+            _ => host,
+        };
         let endpoint = Endpoint {
             scheme: Scheme::Http,
             host,

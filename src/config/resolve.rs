@@ -43,6 +43,8 @@ pub struct HubConfig {
     pub upload_dir: PathBuf,
     /// Start one if none answers.
     pub autostart: bool,
+    /// The configuration is agentchattr's, as far as that can be told.
+    pub is_agentchattrs: bool,
     /// Whose process it may be, besides our own user's.
     pub owner: Owner,
 }
@@ -86,6 +88,7 @@ impl Config {
             upload_dir: (images.upload_dir).map_or_else(|| data_dir.join("uploads"), PathBuf::from),
             data_dir,
             autostart: server.autostart.unwrap_or(true),
+            is_agentchattrs: raw.routing.is_some(),
             owner: server.owner.unwrap_or_default(),
         };
         let mcp = McpConfig {

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -28,8 +29,12 @@ use tracing::{debug, warn};
 
 use crate::loopback;
 
-/// The most connections that have shown no good token, on all ports.
+/// The most connections that have shown no good token, on all ports; half of
+/// the files that we may open, where these are few.
 const MOST_STRANGERS: usize = 512;
+
+/// Files that a hub may want to open.
+const FILES: u64 = 4096;
 
 /// How long one may stay that has not: for the head of its request, above all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,8 +66,11 @@ impl Connection {
 
 /// The connections of all ports that have shown no good token, the eldest
 /// first.
-#[derive(Debug, Default)]
-pub(super) struct Strangers(Mutex<VecDeque<Stranger>>);
+#[derive(Debug)]
+pub(super) struct Strangers {
+    all: Mutex<VecDeque<Stranger>>,
+    most: usize,
+}
 
 #[derive(Debug)]
 struct Stranger {
@@ -71,14 +79,27 @@ struct Stranger {
 }
 
 impl Strangers {
+    /// Nobody yet. Has the system let us open as many files as it may.
+    pub(super) fn new() -> Self {
+        let files = open_files().unwrap_or_else(|error| {
+            debug!(%error, "the limit of open files stays as it is");
+            256
+        });
+        let half = usize::try_from(files / 2).unwrap_or(MOST_STRANGERS);
+        Self {
+            all: Mutex::default(),
+            most: half.min(MOST_STRANGERS),
+        }
+    }
+
     /// Makes room for one more.
     fn make_room(&self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MOST_STRANGERS {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < self.most {
             return;
         }
         all.retain(|one| !one.is_known.load(Ordering::Relaxed) && !one.task.is_finished());
-        if all.len() >= MOST_STRANGERS
+        if all.len() >= self.most
             && let Some(eldest) = all.pop_front()
         {
             debug!("too many callers without a token: the eldest goes");
@@ -87,9 +108,20 @@ impl Strangers {
     }
 
     fn add(&self, stranger: Stranger) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.push_back(stranger);
     }
+}
+
+/// Raises the limit of open files as far as is of use; what it is then.
+fn open_files() -> nix::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(FILES);
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    Ok(wanted)
 }
 
 /// Serves `routes` on a port until `stop`; then requests in flight finish.

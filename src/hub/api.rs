@@ -55,6 +55,16 @@ pub struct Register {
     pub base: String,
     #[serde(default)]
     pub label: Option<String>,
+    /// Ours alone: its mentions come by a stream. Others read queue files.
+    #[serde(default)]
+    pub stream: bool,
+}
+
+/// What `POST /api/rotate` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The instances that have another token now.
+    pub names: Vec<InstanceName>,
 }
 
 /// An instance as `POST /api/register` answers it.

@@ -3,7 +3,8 @@
 //!
 //! *Invariant*: a change is in the store before anybody is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -28,6 +29,10 @@ pub(super) struct Chat {
     human: Token,
     pub(super) max_hops: u32,
     news: broadcast::Sender<News>,
+    /// The data directory.
+    pub(super) dir: PathBuf,
+    /// Who did not say that it opens a stream, and has opened none.
+    pub(super) streamless: BTreeSet<i64>,
 }
 
 /// What streams wait for. A wake-up: they read the store themselves, so one
@@ -58,6 +63,8 @@ pub(super) enum Fault {
     NotFound,
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
+    #[error("{0:#}")]
+    Token(anyhow::Error),
     #[error("the hub cannot reach its store: {0}")]
     Store(#[from] rusqlite::Error),
 }
@@ -71,7 +78,10 @@ impl Chat {
         now: Instant,
     ) -> anyhow::Result<Self> {
         let instances = store.instances(now)?;
+        let dir = store.db.path().and_then(|path| Path::new(path).parent());
         Ok(Self {
+            dir: dir.unwrap_or(Path::new("")).to_owned(),
+            streamless: BTreeSet::new(),
             store,
             registry: Registry { instances },
             human,
@@ -90,6 +100,10 @@ impl Chat {
         let id = self.registry.by_token(token)?;
         self.registry.get_mut(id)?.life.touch(now);
         Some(Caller::Agent(id))
+    }
+
+    pub(super) fn set_human(&mut self, human: Token) {
+        self.human = human;
     }
 
     pub(super) fn is_human(&self, token: &Token) -> bool {
@@ -205,6 +219,7 @@ impl Chat {
     /// Ends a registration for good: its name is free, its token dead.
     pub(super) fn leave(&mut self, id: i64) -> Result<(), Fault> {
         let whole = self.store.begin()?;
+        self.remove_queue(id)?;
         self.bury(id)?;
         whole.commit()?;
         self.registry.remove(id);

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::{
-    Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rules, Send, Status,
-    Synced,
+    Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rotated, Rules, Send,
+    Status, Synced,
 };
 use super::exchange::{self, Address, Opened};
 use crate::loopback::Stranger;
@@ -129,6 +129,7 @@ impl Client {
         let body = Register {
             base: base.as_str().into(),
             label: label.map(Into::into),
+            stream: true,
         };
         let mut request = self.request(Method::POST, "/api/register", previous, Some(&body))?;
         if let Some(human) = human {
@@ -245,6 +246,13 @@ impl Client {
         self.post::<Value>(&format!("/api/rotate/{name}"), human, &Value::Null)
             .await?;
         Ok(())
+    }
+
+    /// Makes all tokens stale, the human's, which is this one, among them: the
+    /// hub writes another. The names of the instances.
+    pub async fn rotate_all(&self, human: &Token) -> Result<Vec<InstanceName>, Error> {
+        let rotated: Rotated = self.post("/api/rotate", human, &Value::Null).await?;
+        Ok(rotated.names)
     }
 
     /// The role of every instance that has one.

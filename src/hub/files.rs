@@ -1,7 +1,8 @@
 //! What the hub keeps in its data directory, for this user alone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,6 +13,10 @@ use nix::unistd::Uid;
 use crate::types::identity::Token;
 
 const TOKEN: &str = "human.token";
+/// Characters that the human's token may have.
+const TOKEN_LENGTH: RangeInclusive<usize> = 32..=128;
+/// More bytes than any token's file has.
+const MOST_READ: u64 = 1024;
 const LOCK: &str = "hub.lock";
 const STORE: &str = "hub.db";
 
@@ -22,11 +27,13 @@ const STORE: &str = "hub.db";
 /// If there is none (no hub was ever started there), or it is no token.
 pub fn human_token(data_dir: &Path) -> Result<Token> {
     let path = data_dir.join(TOKEN);
-    let text = fs::read_to_string(&path)
+    let mut text = Vec::new();
+    File::open(&path)
+        .and_then(|file| file.take(MOST_READ).read_to_end(&mut text))
         .with_context(|| format!("cannot read the hub's token {}", path.display()))?;
-    let token = text.trim();
+    let token = str::from_utf8(&text).unwrap_or_default().trim();
     ensure!(
-        token.len() >= 32 && token.bytes().all(|b| b.is_ascii_hexdigit()),
+        TOKEN_LENGTH.contains(&token.len()) && token.bytes().all(|b| b.is_ascii_hexdigit()),
         "{} does not hold a token: remove it, and the hub makes another",
         path.display()
     );
@@ -53,13 +60,25 @@ pub(super) fn claim(data_dir: &Path) -> Result<Flock<File>> {
 pub(super) fn make_human_token(data_dir: &Path) -> Result<Token> {
     let path = data_dir.join(TOKEN);
     if !path.exists() {
-        let token = Token::random();
-        let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
-        file.write_all(token.expose().as_bytes())?;
-        file.persist(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        new_human_token(data_dir)?;
     }
     human_token(data_dir)
+}
+
+/// Makes another token for the human, in place of the one there was.
+pub(super) fn new_human_token(data_dir: &Path) -> Result<Token> {
+    let path = data_dir.join(TOKEN);
+    let token = Token::random();
+    let write = || -> std::io::Result<()> {
+        // Readable by us alone, as every temporary file.
+        let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+        file.write_all(token.expose().as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(token)
 }
 
 /// The path of the store, which exists from now on with mode 0600; `SQLite`

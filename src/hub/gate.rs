@@ -1,8 +1,8 @@
 //! Who may pass at all: `Host` and `Origin` of a request, and the tokens that
 //! it carries. Pure.
 
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
 
 use crate::types::identity::Token;
 
@@ -17,7 +17,7 @@ pub(super) enum Barred {
 }
 
 /// Checks that a request is meant for us: exactly one `Host`, a loopback name
-/// with our port, and no `Origin` but our own.
+/// with our port, and neither an `Origin` nor a `Sec-Fetch-Site` but our own.
 pub(super) fn check(headers: &HeaderMap, port: u16) -> Result<(), Barred> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -29,10 +29,11 @@ pub(super) fn check(headers: &HeaderMap, port: u16) -> Result<(), Barred> {
             .strip_prefix(b"http://")
             .is_some_and(|host| is_ours(host, port))
     };
-    if headers
-        .get_all(ORIGIN)
-        .iter()
-        .all(|one| own(one.as_bytes()))
+    // Browsers leave the origin out of some requests, but never this.
+    let is_near = |site: &[u8]| [&b"same-origin"[..], b"none"].contains(&site);
+    let origins = headers.get_all(ORIGIN).iter();
+    let sites = headers.get_all("sec-fetch-site").iter();
+    if origins.map(HeaderValue::as_bytes).all(own) && sites.map(HeaderValue::as_bytes).all(is_near)
     {
         Ok(())
     } else {
@@ -143,6 +144,25 @@ mod tests {
                     ("origin", "https://127.0.0.1:8300"),
                 ],
                 Err(Barred::Origin),
+            ),
+            (
+                &[("host", "127.0.0.1:8300"), ("sec-fetch-site", "cross-site")],
+                Err(Barred::Origin),
+            ),
+            (
+                &[("host", "127.0.0.1:8300"), ("sec-fetch-site", "same-site")],
+                Err(Barred::Origin),
+            ),
+            (
+                &[
+                    ("host", "127.0.0.1:8300"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                Ok(()),
+            ),
+            (
+                &[("host", "127.0.0.1:8300"), ("sec-fetch-site", "none")],
+                Ok(()),
             ),
         ] {
             assert_eq!(check(&headers(pairs), 8300), answer, "{pairs:?}");

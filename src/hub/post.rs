@@ -87,6 +87,9 @@ impl Chat {
             let nobody = format!("No instance of {base} is registered: nobody was told.");
             self.say(&post.channel, &nobody)?;
         }
+        if sender.is_none() && post.text.trim() == "/continue" {
+            self.say(&post.channel, &format!("Routing resumed by {HUMAN}."))?;
+        }
         if routed.stopped {
             let stopped = format!(
                 "Loop guard: {} agent-to-agent hops reached. Type /continue to resume.",
@@ -99,6 +102,7 @@ impl Chat {
         self.tell(News::Message);
         for one in targets {
             self.tell(News::Trigger(one.id));
+            self.hand_over(one.id, now)?;
         }
         Ok(message)
     }

@@ -20,6 +20,8 @@ use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
 use super::{desk, gate, streams};
+use crate::loopback;
+use crate::types::identity::Token;
 use crate::types::text::is_message;
 use crate::types::trigger::ChannelName;
 
@@ -36,6 +38,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/register", post(register))
         .route("/api/heartbeat/{name}", post(heartbeat))
         .route("/api/deregister/{name}", post(deregister))
+        .route("/api/rotate", post(rotate_all))
         .route("/api/rotate/{name}", post(rotate))
         .route("/api/roles", get(roles))
         .route("/api/roles/{name}", post(set_role))
@@ -96,6 +99,10 @@ impl From<Fault> for Refusal {
             Fault::Invalid(_) | Fault::NoPlace(NoPlace::Reserved(_) | NoPlace::TooLong(_)) => 400,
             Fault::NotFound => 404,
             Fault::NoPlace(_) => 429,
+            Fault::Token(error) => {
+                error!(error = format!("{error:#}"), "a token was not replaced");
+                500
+            }
             Fault::Store(error) => {
                 error!(%error, "the store failed");
                 500
@@ -123,9 +130,10 @@ async fn health(State(hub): State<Shared>) -> Json<Health> {
     })
 }
 
-/// A registration is for the human, for an instance that shows its present or
-/// an earlier token, or for a process of this user: agentchattr's own wrapper
-/// sends no token.
+/// A registration is for the human, for an instance that shows its present
+/// token, or for a process of this user: agentchattr's own wrapper sends no
+/// token. An earlier one may have been stolen: it tells whose registration it
+/// is, and opens nothing.
 async fn register(
     State(hub): State<Shared>,
     Extension(connection): Extension<Connection>,
@@ -138,8 +146,10 @@ async fn register(
     let trusted = hub
         .desk
         .ask(move |chat, _| {
+            let is_enough =
+                |token: &Token| chat.is_good(token) || !loopback::IS_TOLD && chat.is_known(token);
             human.is_some_and(|token| chat.is_human(&token))
-                || known.is_some_and(|token| chat.is_known(&token))
+                || known.is_some_and(|token| is_enough(&token))
         })
         .await?;
     if !trusted && !connection.is_ours() {
@@ -166,7 +176,13 @@ async fn register(
         .desk
         .ask(move |chat, now| {
             let label = wish.label.as_deref();
-            chat.register(&wish.base, label, previous.as_ref(), now)
+            let record = chat.register(&wish.base, label, previous.as_ref(), now)?;
+            if !wish.stream
+                && let Some(id) = chat.registry.by_token(&record.token)
+            {
+                chat.streamless.insert(id);
+            }
+            Ok::<_, Fault>(record)
         })
         .await??;
     record.mcp_port = Some(hub.mcp_port);
@@ -182,7 +198,9 @@ async fn heartbeat(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -
         if let Some(active) = beat.active {
             one.life.set_busy(active, now);
         }
-        Ok(json!({"ok": true, "name": one.name, "pending": false}))
+        let name = one.name.clone();
+        chat.beat_of_reader(id, now)?;
+        Ok(json!({"ok": true, "name": name, "pending": false}))
     })
     .await
 }
@@ -214,7 +232,28 @@ async fn rotate(State(hub): State<Shared>, Path(name): Path<String>, headers: He
     .await
 }
 
-async fn roles(State(hub): State<Shared>, headers: HeaderMap) -> Answer {
+/// New tokens for all: by the human, whose own is replaced as well.
+async fn rotate_all(State(hub): State<Shared>, headers: HeaderMap) -> Answer {
+    as_anyone(&hub, &headers, move |chat, caller, _| match caller {
+        Caller::Human => Ok(json!(api::Rotated {
+            names: chat.rotate_all()?,
+        })),
+        Caller::Agent(_) => Err(Refusal::no_token()),
+    })
+    .await
+}
+
+/// By any token; agentchattr's own wrapper shows none, and is a process of this
+/// user.
+async fn roles(
+    State(hub): State<Shared>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Answer {
+    if gate::token(&headers).is_none() && connection.is_ours() {
+        let roles = hub.desk.ask(|chat, _| json!(chat.roles())).await?;
+        return Ok(Json(roles));
+    }
     as_anyone(&hub, &headers, |chat, _, _| Ok(json!(chat.roles()))).await
 }
 

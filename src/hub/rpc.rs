@@ -108,6 +108,10 @@ pub(super) fn dispatch(method: &str, params: Option<Value>) -> Step {
     Step::Done(Outcome::Result(match method {
         "initialize" => initialize(params.as_ref()),
         "ping" => json!({}),
+        // There are none; agentchattr's server says so as well.
+        "prompts/list" => json!({"prompts": []}),
+        "resources/list" => json!({"resources": []}),
+        "resources/templates/list" => json!({"resourceTemplates": []}),
         "tools/list" => return Step::Done(Outcome::Listing(tools::listing())),
         "tools/call" => return call(params),
         _ => {
@@ -190,10 +194,17 @@ mod tests {
 
     #[test]
     fn unknown_methods_are_said_to_be_so() {
-        for method in ["server/discover", "resources/list", "prompts/list", "x", ""] {
+        for method in ["server/discover", "resources/read", "prompts/get", "x", ""] {
             assert_eq!(done(method, json!({}))["error"]["code"], -32601, "{method}");
         }
         assert_eq!(done("ping", json!({}))["result"], json!({}));
+        for (method, key) in [
+            ("prompts/list", "prompts"),
+            ("resources/list", "resources"),
+            ("resources/templates/list", "resourceTemplates"),
+        ] {
+            assert_eq!(done(method, json!({}))["result"], json!({key: []}));
+        }
     }
 
     #[test]

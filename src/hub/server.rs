@@ -83,13 +83,10 @@ pub fn open(bound: Bound, settings: &Settings) -> Result<Open> {
     let (news, _) = broadcast::channel(NEWS);
     let chat = Store::open(&path)
         .and_then(|store| {
-            Chat::open(
-                store,
-                human,
-                settings.max_hops,
-                news.clone(),
-                Instant::now(),
-            )
+            let (hops, now) = (settings.max_hops, Instant::now());
+            let mut chat = Chat::open(store, human, hops, news.clone(), now)?;
+            chat.renew_old()?;
+            Ok(chat)
         })
         .with_context(|| format!("cannot open the hub's store {}", path.display()))?;
     let (desk, thread) = Desk::open(chat, lock).context("cannot start the hub's thread")?;
@@ -133,7 +130,7 @@ pub async fn serve(open: Open, stop: CancellationToken) -> Result<()> {
         "the hub is up"
     );
 
-    let strangers = Arc::new(Strangers::default());
+    let strangers = Arc::new(Strangers::new());
     let listen = |port: Port, routes| {
         let routes = gated(routes, port.number, &hub);
         accept::serve(port.tcp, routes, Arc::clone(&strangers), stop.clone())

@@ -4,6 +4,7 @@
 //! *Invariant*: used from one thread only, the desk's.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
@@ -14,8 +15,21 @@ use crate::types::trigger::ChannelName;
 /// What `PRAGMA user_version` says of a file with our tables.
 const VERSION: i64 = 1;
 
+/// Who reads its mentions in files. Earlier versions did not have it, and need
+/// not know it.
+const FILE_READERS: &str = "CREATE TABLE IF NOT EXISTS file_readers (
+    instance INTEGER PRIMARY KEY REFERENCES instances (id) ON DELETE CASCADE
+)";
+
+/// How long the store waits for another program that locks it: less than its
+/// callers wait for an answer.
+const LOCKED: Duration = Duration::from_secs(3);
+
 pub(super) struct Store {
     pub(super) db: Connection,
+    /// An earlier version made it, which told any process at the hub's port its
+    /// token.
+    pub(super) is_old: bool,
 }
 
 /// A message before it has an id.
@@ -35,6 +49,7 @@ impl Store {
     /// journals the mode that the file has.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let db = Connection::open(path)?;
+        db.busy_timeout(LOCKED)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "foreign_keys", true)?;
@@ -49,7 +64,12 @@ impl Store {
             whole.pragma_update(None, "user_version", VERSION)?;
             whole.commit()?;
         }
-        Ok(Self { db })
+        let has_readers = db
+            .prepare("SELECT 1 FROM sqlite_master WHERE name = 'file_readers'")?
+            .exists([])?;
+        db.execute_batch(FILE_READERS)?;
+        let is_old = version > 0 && !has_readers;
+        Ok(Self { db, is_old })
     }
 
     /// Starts a transaction: dropped, it is undone.

@@ -48,6 +48,11 @@ pub(super) async fn triggers(
         .desk
         .ask(move |chat, now| match chat.caller(&asker, now) {
             Some(Caller::Agent(id)) => {
+                chat.streamless.remove(&id);
+                if let Err(error) = chat.store.read_files(id, false) {
+                    tracing::error!(%error, "the store failed");
+                    return None;
+                }
                 let one = chat.registry.get_mut(id)?;
                 one.life.stream_opened(now);
                 Some(id)

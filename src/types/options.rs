@@ -26,6 +26,16 @@ pub struct Options {
     /// Where the hub keeps uploads
     #[arg(long, value_name = "DIR")]
     pub upload_dir: Option<PathBuf>,
+    /// Start our own hub also where agentchattr's is at home
+    #[arg(long, value_name = "WHICH")]
+    pub hub: Option<Hub>,
+}
+
+/// Which hub a launch starts where none answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Hub {
+    /// Ours.
+    Embedded,
 }
 
 impl Options {
@@ -39,6 +49,7 @@ impl Options {
             mcp_http_port,
             mcp_sse_port,
             upload_dir,
+            hub,
         } = self;
         let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
         let number = |port: &Option<u16>| port.map(|port| port.to_string().into());
@@ -49,6 +60,7 @@ impl Options {
             ("--mcp-http-port=", number(mcp_http_port)),
             ("--mcp-sse-port=", number(mcp_sse_port)),
             ("--upload-dir=", path(upload_dir)),
+            ("--hub=", hub.map(|Hub::Embedded| "embedded".into())),
         ];
         let word = |(name, value): (&str, Option<OsString>)| {
             let mut word = OsString::from(name);
@@ -109,6 +121,7 @@ mod tests {
             mcp_http_port: Some(2),
             mcp_sse_port: Some(3),
             upload_dir: Some("ü".into()),
+            hub: Some(Hub::Embedded),
         };
         for options in [all, Options::default()] {
             let mut words = options.words();

@@ -187,3 +187,34 @@ pub const HUB_TOOLS: [&str; 12] = [
     "chat_summary",
     "chat_propose_job",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_may_send_what_is_the_users_to_the_users_processes_alone() {
+        let key = || vec![("X-Key".to_owned(), Token::new("k"))];
+        for (origin, headers, owner) in [
+            (Origin::Hub, key(), Owner::Us),
+            (Origin::Project, key(), Owner::Us),
+            (Origin::Project, Headers::new(), Owner::Anyone),
+            (Origin::Config, key(), Owner::Anyone),
+            (Origin::Session, key(), Owner::Anyone),
+        ] {
+            let server = Server {
+                name: "docs".parse().expect("a name"),
+                origin,
+                kind: Kind::Remote(Remote {
+                    endpoint: Endpoint::loopback(1, "/mcp"),
+                    transport: Transport::Http,
+                    headers,
+                    auth: None,
+                }),
+                context: ContextLevel::Id,
+            };
+            let upstream = server.upstream().expect("an upstream");
+            assert_eq!(upstream.owner, owner, "{origin:?}");
+        }
+    }
+}

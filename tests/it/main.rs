@@ -36,6 +36,7 @@ mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
 mod managed; // sessions ended, followed, and read about
 mod matrix; // real agents' requests to a server that fails in every way
+mod peers; // callers of the hub: their number, their patience, their tokens
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
 mod proxy; // a tool call through the proxy
