@@ -72,7 +72,8 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     let mut identity = registered.identity;
     if let Some(claims) = &claims {
         let siblings = siblings(setting, spec, &client);
-        identity = siblings.settle(claims, identity).await;
+        let settled = siblings.settle(&client, claims, label, identity).await;
+        identity = settled.map_err(register_failure)?;
     }
     Ok(Registration {
         client,

@@ -5,7 +5,9 @@
 //! however many callers find it stale, it is renewed once. It is published
 //! when it is the right one: a call that waits for it is made as who we are.
 
+mod doubt;
 mod family;
+mod name;
 mod pace;
 mod rank;
 mod reclaim;
@@ -21,6 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::doubt::Doubt;
 use self::pace::{Beat, Pace};
 use self::reclaim::{Books, Called};
 use self::role::Role;
@@ -31,7 +34,7 @@ use crate::types::upstream::{Endpoint, Live};
 
 pub use family::{Check, Family, Nobody, Waiting};
 pub use rank::{Rank, slot};
-pub use reclaim::settle;
+pub use reclaim::{Newcomer, settle};
 
 /// How long we wait for those who register before us.
 const ELDERS: Duration = Duration::from_secs(3);
@@ -86,6 +89,8 @@ struct Memory {
     waiting: Vec<Check>,
     /// It was said that the hub's name for us is none.
     is_misnamed: bool,
+    /// The name of another, if the hub takes us for it.
+    doubt: Doubt,
 }
 
 impl Presence {
@@ -135,16 +140,14 @@ impl Presence {
         };
         let busy = *self.busy.borrow_and_update();
         let report = memory.pace.report(busy);
-        let heard = self.client.heartbeat(&identity, report).await;
-        let result = match heard {
-            Ok(name) => {
+        let result = match self.hear(&identity, report, memory).await {
+            Ok(()) => {
                 memory.is_misnamed = false;
-                self.called(&identity, name).await;
                 Ok(())
             }
             Err(Error::BadName) => {
                 if !std::mem::replace(&mut memory.is_misnamed, true) {
-                    warn!(name = %identity.name, error = %Error::BadName, "keeping the name we had");
+                    self.keep_name(&identity).await;
                 }
                 Ok(())
             }
@@ -187,9 +190,6 @@ impl Presence {
     /// the base; if the others are only asleep, we would come to have each
     /// other's names.
     async fn called(&self, identity: &Identity, name: InstanceName) {
-        if name == identity.name {
-            return;
-        }
         info!(from = %identity.name, to = %name, "renamed by the hub");
         let new = Identity {
             name,
