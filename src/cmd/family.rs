@@ -12,9 +12,9 @@ use crate::control::protocol::Session;
 use crate::control::roster;
 use crate::control::{Client, NAME};
 use crate::hub;
-use crate::presence::{self, Family, Newcomer, Rank, Waiting, slot};
+use crate::presence::{self, Family, Newcomer, Rank, Waiting};
 use crate::types::hub::Until;
-use crate::types::identity::{AgentName, Identity, InstanceName, SessionId};
+use crate::types::identity::{AgentName, Identity, InstanceName, SessionId, slot};
 use crate::types::upstream::Endpoint;
 
 /// How long a session may take to say whose it is: longer, and it sleeps. And
@@ -63,7 +63,7 @@ impl Siblings {
         label: Option<&str>,
         newcomer: Identity,
     ) -> Result<Identity, hub::client::Error> {
-        if slot(&self.base, newcomer.name.as_str()) == Some(1) {
+        if slot(self.base.as_str(), newcomer.name.as_str()) == Some(1) {
             return Ok(newcomer);
         }
         let found = self.look().await;

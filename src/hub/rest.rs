@@ -36,6 +36,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/register", post(register))
         .route("/api/heartbeat/{name}", post(heartbeat))
         .route("/api/deregister/{name}", post(deregister))
+        .route("/api/dead/{uid}", post(dead))
+        .route("/api/dead/{uid}/leave", post(dead_leaves))
         .route("/api/rotate/{name}", post(rotate))
         .route("/api/roles", get(roles))
         .route("/api/roles/{name}", post(set_role))
@@ -135,20 +137,22 @@ async fn register(
     let previous = gate::token(&headers);
     let human = gate::human_token(&headers).or_else(|| previous.clone());
     let (known, port) = (previous.clone(), hub.rest_port);
-    let trusted = hub
+    let (is_human, is_known) = hub
         .desk
         .ask(move |chat, _| {
-            human.is_some_and(|token| chat.is_human(&token))
-                || known.is_some_and(|token| chat.is_known(&token))
+            (
+                human.is_some_and(|token| chat.is_human(&token)),
+                known.is_some_and(|token| chat.is_known(&token)),
+            )
         })
         .await?;
-    if !trusted && !peer::is_us(from, port) {
+    if !is_human && !is_known && !peer::is_us(from, port) {
         return Err(Refusal::new(
             403,
             "forbidden: agent registration takes a token, or a process of the hub's user",
         ));
     }
-    let wish: api::Register = object(&body).map_err(|error| match error {
+    let mut wish: api::Register = object(&body).map_err(|error| match error {
         Bad::Json => Refusal::new(400, "invalid JSON"),
         Bad::Shape(value) => match value.get("base") {
             None | Some(Value::Null) => Refusal::new(400, "base is required"),
@@ -159,15 +163,17 @@ async fn register(
     if wish.base.is_empty() {
         return Err(Refusal::new(400, "base is required"));
     }
-    if !wish.label.as_deref().is_none_or(is_message) {
+    let labels = [&wish.label, &wish.family];
+    if !labels.into_iter().flatten().all(|label| is_message(label)) {
         return Err(Refusal::new(400, "label has control characters"));
+    }
+    if !is_human {
+        // A process of this user may register, but not as one that was there.
+        wish.succeeds.clear();
     }
     let mut record = hub
         .desk
-        .ask(move |chat, now| {
-            let label = wish.label.as_deref();
-            chat.register(&wish.base, label, previous.as_ref(), now)
-        })
+        .ask(move |chat, now| chat.register(&wish, previous.as_ref(), now))
         .await??;
     record.mcp_port = Some(hub.mcp_port);
     record.sse_port = hub.sse_port;
@@ -204,6 +210,35 @@ async fn deregister(
             Ok(Json(json!({"ok": true})))
         })
         .await?
+}
+
+/// By the human: the session of an instance was killed.
+async fn dead(State(hub): State<Shared>, Path(uid): Path<String>, headers: HeaderMap) -> Answer {
+    as_anyone(&hub, &headers, move |chat, caller, now| match caller {
+        Caller::Human => {
+            chat.die(&uid, now)?;
+            Ok(json!({"ok": true}))
+        }
+        Caller::Agent(_) => Err(Refusal::no_token()),
+    })
+    .await
+}
+
+/// By the human: an instance whose session cannot deregister leaves for good.
+async fn dead_leaves(
+    State(hub): State<Shared>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    as_anyone(&hub, &headers, move |chat, caller, _| match caller {
+        Caller::Human => {
+            let id = chat.registry.by_uid(&uid).ok_or(Fault::NotFound)?.id;
+            chat.leave(id)?;
+            Ok(json!({"ok": true}))
+        }
+        Caller::Agent(_) => Err(Refusal::no_token()),
+    })
+    .await
 }
 
 async fn rotate(State(hub): State<Shared>, Path(name): Path<String>, headers: HeaderMap) -> Answer {

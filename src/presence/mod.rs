@@ -29,11 +29,11 @@ use self::reclaim::{Books, Called};
 use self::role::Role;
 use crate::hub::client::{Client, Error};
 use crate::types::hub::{HubState, Until};
-use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::identity::{AgentName, Identity, InstanceName, Token, slot};
 use crate::types::upstream::{Endpoint, Live};
 
 pub use family::{Check, Family, Nobody, Waiting};
-pub use rank::{Rank, slot};
+pub use rank::Rank;
 pub use reclaim::{Newcomer, settle};
 
 /// How long we wait for those who register before us.
@@ -63,6 +63,8 @@ pub struct Presence {
     pub checks: mpsc::Receiver<Check>,
     /// The other sessions of this base.
     pub family: Arc<dyn Family>,
+    /// What the hub calls `identity_id`.
+    pub uid: watch::Sender<String>,
     /// Who wants to hear of it; nobody need.
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -196,7 +198,7 @@ impl Presence {
             token: identity.token.clone(),
         };
         let is_last = new.name.as_str() == self.base.as_str()
-            && slot(&self.base, identity.name.as_str()).is_some_and(|slot| slot > 1);
+            && slot(self.base.as_str(), identity.name.as_str()).is_some_and(|slot| slot > 1);
         let called = match self.books() {
             Some(books) if is_last && self.family.are_asleep().await => {
                 match books.take_back(new, &identity.name).await {
@@ -226,6 +228,12 @@ impl Presence {
             .client
             .register(&self.base, label, Some(&old.token), human);
         let new = registered.await?;
+        self.uid.send_if_modified(|uid| {
+            *uid != new.uid && {
+                uid.clone_from(&new.uid);
+                true
+            }
+        });
         let called = match self.books() {
             Some(books) if new.mcp_port.is_none() => {
                 let called = books.take_back(new.identity, &old.name).await?;

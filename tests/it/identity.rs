@@ -63,6 +63,7 @@ impl Kept {
             busy: is_busy,
             checks: checked,
             family,
+            uid: watch::Sender::default(),
             events: told,
         };
         tokio::spawn(presence.run(stop));
