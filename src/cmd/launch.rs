@@ -240,9 +240,8 @@ impl Launch {
         for text in &self.told.warnings {
             warn!(text, "told the user");
         }
-        burial::bury(&state, |error| warn!("{error:#}"))
-            .tell()
-            .await;
+        let buried = burial::bury(&state, |error| warn!("{error:#}"));
+        Box::pin(buried.tell()).await;
 
         let control = control::bind(&dir.path).map_err(|error| {
             failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")

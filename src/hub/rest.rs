@@ -19,7 +19,7 @@ use super::chat::{Caller, Chat, Fault};
 use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
-use super::{desk, gate, peer, streams};
+use super::{dead, desk, gate, peer, streams};
 use crate::types::text::is_message;
 use crate::types::trigger::ChannelName;
 
@@ -36,8 +36,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/register", post(register))
         .route("/api/heartbeat/{name}", post(heartbeat))
         .route("/api/deregister/{name}", post(deregister))
-        .route("/api/dead/{uid}", post(dead))
-        .route("/api/dead/{uid}/leave", post(dead_leaves))
+        .route("/api/dead/{uid}", post(dead::died))
+        .route("/api/dead/{uid}/leave", post(dead::leaves))
         .route("/api/rotate/{name}", post(rotate))
         .route("/api/roles", get(roles))
         .route("/api/roles/{name}", post(set_role))
@@ -212,35 +212,6 @@ async fn deregister(
         .await?
 }
 
-/// By the human: the session of an instance was killed.
-async fn dead(State(hub): State<Shared>, Path(uid): Path<String>, headers: HeaderMap) -> Answer {
-    as_anyone(&hub, &headers, move |chat, caller, now| match caller {
-        Caller::Human => {
-            chat.die(&uid, now)?;
-            Ok(json!({"ok": true}))
-        }
-        Caller::Agent(_) => Err(Refusal::no_token()),
-    })
-    .await
-}
-
-/// By the human: an instance whose session cannot deregister leaves for good.
-async fn dead_leaves(
-    State(hub): State<Shared>,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
-    as_anyone(&hub, &headers, move |chat, caller, _| match caller {
-        Caller::Human => {
-            let id = chat.registry.by_uid(&uid).ok_or(Fault::NotFound)?.id;
-            chat.leave(id)?;
-            Ok(json!({"ok": true}))
-        }
-        Caller::Agent(_) => Err(Refusal::no_token()),
-    })
-    .await
-}
-
 async fn rotate(State(hub): State<Shared>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
     as_anyone(&hub, &headers, move |chat, caller, _| match caller {
         Caller::Human => Ok(json!({"ok": true, "name": chat.rotate(&name)?})),
@@ -346,7 +317,7 @@ async fn ack(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Answ
 }
 
 /// Does a job for whoever shows a good token, the human or an instance.
-async fn as_anyone(
+pub(super) async fn as_anyone(
     hub: &Shared,
     headers: &HeaderMap,
     job: impl FnOnce(&mut Chat, Caller, Instant) -> Result<Value, Refusal> + Send + 'static,
