@@ -1,6 +1,6 @@
 //! The agent runs, among the tasks that serve it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,8 +20,9 @@ use super::registration::{self, Registration};
 use super::signals::Signals;
 use super::{post, program, unconnected};
 use crate::control;
+use crate::control::succession::{self, Instance};
 use crate::inbox::Inbox;
-use crate::presence::{Check, Presence, slot};
+use crate::presence::{Check, Presence};
 use crate::queue::Queue;
 use crate::report::{self, Failure};
 use crate::session::{self, Life, Session, Status};
@@ -30,6 +31,7 @@ use crate::types::agent::{Inject, Route};
 use crate::types::context::SessionContext;
 use crate::types::exit::Exit;
 use crate::types::hub::HubState;
+use crate::types::identity::slot;
 use crate::types::upstream::Live;
 
 /// Between the polite signal to the agent and the next, ruder one.
@@ -183,7 +185,7 @@ impl Attended<'_> {
             client: registration.client.clone(),
             tools: registration.claims.clone(),
             base: spec.name.clone(),
-            label: spec.label.clone(),
+            label: spec.own_label.clone(),
             human: registration.human.clone(),
             live: self.live.clone(),
             state,
@@ -191,8 +193,14 @@ impl Attended<'_> {
             busy: session.busy(),
             checks,
             family: Arc::new(siblings),
+            uid: watch::Sender::new(String::new()),
             events,
         };
+        if let Some(instance) = registration.instance.clone() {
+            presence.uid.send_replace(instance.uid.clone());
+            let dir = self.wiring.context.control.parent().map(Path::to_owned);
+            tasks.until_stop(renoted(dir, instance, presence.uid.subscribe()));
+        }
         tasks.set.spawn(presence.run(tasks.stop.clone()));
         let Some(post) = post::post(setting, registration, queue, heard) else {
             return;
@@ -203,11 +211,21 @@ impl Attended<'_> {
             session,
             nudge: Arc::clone(&self.stale),
             post,
-            is_later: slot(&spec.name, registration.identity.name.as_str())
+            is_later: slot(spec.name.as_str(), registration.identity.name.as_str())
                 .is_some_and(|slot| slot > 1),
             patience: spec.pacing.undelivered_after,
         };
         tasks.set.spawn(inbox.run(tasks.stop.clone()));
+    }
+}
+
+/// Writes down which instance the session has, when that becomes another.
+async fn renoted(dir: Option<PathBuf>, mut instance: Instance, mut uid: watch::Receiver<String>) {
+    while let (Some(dir), Ok(())) = (&dir, uid.changed().await) {
+        instance.uid.clone_from(&uid.borrow_and_update());
+        if let Err(error) = succession::note(dir, &instance) {
+            warn!("{error:#}");
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use crate::control::protocol::Session;
 use crate::control::roster;
 use crate::control::{Client, NAME};
 use crate::hub;
-use crate::presence::{self, Family, Rank, Waiting, slot};
+use crate::presence::{self, Family, Newcomer, Rank, Waiting};
 use crate::types::hub::Until;
-use crate::types::identity::{AgentName, Identity, InstanceName, SessionId};
+use crate::types::identity::{AgentName, Identity, InstanceName, SessionId, slot};
 use crate::types::upstream::Endpoint;
 
 /// How long a session may take to say whose it is: longer, and it sleeps. And
@@ -45,31 +45,43 @@ struct Found {
     siblings: Vec<Sibling>,
     /// Sessions that do not say whose they are.
     silent: usize,
+    /// What those of our base and hub among them were called at their start.
+    asleep: Vec<String>,
 }
 
 impl Siblings {
     /// Gives a newcomer on a hub of agentchattr's the best name that nobody
     /// bears, nor will want back: that of who has just left, most likely. The
     /// others may be called otherwise for it: they hear of that.
+    ///
+    /// # Errors
+    /// If it has no registration any more.
     pub(super) async fn settle(
         &self,
-        hub: &hub::Client,
+        client: &hub::Client,
         tools: &Endpoint,
+        label: Option<&str>,
         newcomer: Identity,
-    ) -> Identity {
-        if slot(&self.base, newcomer.name.as_str()) == Some(1) {
-            return newcomer;
+    ) -> Result<Identity, hub::client::Error> {
+        if slot(self.base.as_str(), newcomer.name.as_str()) == Some(1) {
+            return Ok(newcomer);
         }
         let found = self.look().await;
         let names = found.siblings.iter().map(|one| one.session.name.clone());
         let names: Vec<String> = names.collect();
         let settled = if found.silent == 0 {
-            presence::settle(hub, tools, &self.base, newcomer, &names).await
+            let new = Newcomer {
+                client,
+                tools,
+                base: &self.base,
+                label,
+            };
+            presence::settle(new, newcomer, &names).await?
         } else {
             newcomer
         };
         found.hear().await;
-        settled
+        Ok(settled)
     }
 
     /// Has the others hear from the hub what they are called.
@@ -83,24 +95,28 @@ impl Siblings {
             asked.spawn(async move {
                 let client = Client::new(&dir.join(NAME));
                 match timeout(PATIENCE, client.session()).await {
-                    Ok(Ok(session)) => Some(Sibling { session, client }),
+                    Ok(Ok(session)) => Ok(Sibling { session, client }),
                     Ok(Err(error)) => {
                         debug!(%error, dir = %dir.display(), "a session does not say whose it is");
-                        None
+                        Err(None)
                     }
-                    Err(_) => None,
+                    Err(_) => Err(roster::noted(&dir)),
                 }
             });
         }
         let mut found = Found::default();
         while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok(Some(one)) if self.us.as_ref() == Some(&one.session.id) => {
+                Ok(Ok(one)) if self.us.as_ref() == Some(&one.session.id) => {
                     found.us = Some(one.session);
                 }
-                Ok(Some(one)) if self.is_sibling(&one.session) => found.siblings.push(one),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => found.silent += 1,
+                Ok(Ok(one)) if self.is_sibling(&one.session) => found.siblings.push(one),
+                Ok(Ok(_)) => {}
+                Ok(Err(Some(noted))) if self.is_sibling(&noted) => {
+                    found.silent += 1;
+                    found.asleep.push(noted.name);
+                }
+                Ok(Err(_)) | Err(_) => found.silent += 1,
             }
         }
         found
@@ -162,6 +178,15 @@ impl Family for Siblings {
             let found = self.look().await;
             let are_there = found.silent > 0 || !found.siblings.is_empty();
             are_there && !found.hear().await
+        })
+    }
+
+    fn bears<'a>(&'a self, name: &'a InstanceName) -> Waiting<'a, bool> {
+        Box::pin(async {
+            let found = self.look().await;
+            let mut names = found.siblings.iter().map(|one| one.session.name.as_str());
+            names.any(|one| one == name.as_str())
+                || found.asleep.iter().any(|one| one == name.as_str())
         })
     }
 }

@@ -26,6 +26,7 @@ use super::{background, burial, dry_run, gather, log, plan, post, program, talk,
 use crate::cli::Run;
 use crate::control;
 use crate::control::roster::SessionDir;
+use crate::control::succession;
 use crate::logging;
 use crate::paths;
 use crate::report::{self, Failure};
@@ -128,7 +129,11 @@ impl Launch {
         let registration = if self.offline {
             None
         } else {
-            let mut registering = pin!(registration::register(&self.setting, &self.spec));
+            let mut registering = pin!(registration::register(
+                &self.setting,
+                &self.spec,
+                self.team.as_deref()
+            ));
             tokio::select! {
                 biased;
                 kind = heard.next() => {
@@ -149,7 +154,15 @@ impl Launch {
         let running = self.registered(registration.as_ref(), &live, &mut dir, heard);
         let result = caught(running).await;
         if let Some(registration) = registration {
-            registration::farewell(&registration.client, &live).await;
+            let is_left = registration::farewell(&registration.client, &live).await;
+            if let (false, Some(dir)) = (is_left, &dir)
+                && let Some(instance) = succession::noted(&dir.path)
+            {
+                let root = paths::state(&self.setting.env);
+                if let Err(error) = succession::leave(&root, &dir.id, &instance) {
+                    warn!("{error:#}");
+                }
+            }
             drop(dir);
             if registration.claims.is_some() {
                 let client = &registration.client;
@@ -174,6 +187,16 @@ impl Launch {
             Ok(plan::hub(name, tools, self.spec.hub_transport(), token))
         });
         Wiring::new(Arc::clone(&self.told), hub.transpose()?, context, dir).map_err(failed)
+    }
+
+    /// What the session is called beside its name: as the hub shows it, which
+    /// numbers those of one agent.
+    fn title(&self, registration: Option<&Registration>, name: &str) -> String {
+        let label = registration.map(|registration| registration.label.clone());
+        let label = label.filter(|label| !label.is_empty());
+        let own = self.spec.own_label.clone().or(label);
+        own.or_else(|| self.spec.label.clone())
+            .unwrap_or_else(|| name.to_owned())
     }
 
     /// The hub lacks the transport of the agent.
@@ -201,6 +224,10 @@ impl Launch {
         let state = paths::state(&self.setting.env);
         let made = SessionDir::make(&state, SessionId::random()).map_err(failed)?;
         let dir = &*held.insert(made);
+        let instance = registration.and_then(|registration| registration.instance.as_ref());
+        if let Some(instance) = instance {
+            succession::note(&dir.path, instance).map_err(failed)?;
+        }
         let log = log::open(&state, &dir.id, &self.setting, self.ready.front()).map_err(failed)?;
         let name = live.borrow().identity.as_ref().map_or_else(
             || self.spec.name.to_string(),
@@ -213,12 +240,16 @@ impl Launch {
         for text in &self.told.warnings {
             warn!(text, "told the user");
         }
-        burial::bury(&state, |error| warn!("{error:#}"));
+        let buried = burial::bury(&state, |error| warn!("{error:#}"));
+        Box::pin(buried.tell()).await;
 
         let control = control::bind(&dir.path).map_err(|error| {
             failed(error).hint("set `WRAPPER_STATE_DIR` to a short path that can hold a socket")
         })?;
-        let context = plan::context(&self.spec, dir.id.clone(), &name, &dir.path);
+        let context = SessionContext {
+            title: self.title(registration, &name),
+            ..plan::context(&self.spec, dir.id.clone(), &name, &dir.path)
+        };
         let mut wiring = self.wiring(registration, context, &dir.path)?;
         let stale = Arc::new(Notify::new());
         let gear = Gear::new(

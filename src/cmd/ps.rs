@@ -14,8 +14,14 @@ use crate::types::text::one_line;
 
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
-    burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+    let buried = burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+    for (name, hub) in &buried.online {
+        report::note(format_args!(
+            "`{name}` was killed: {hub} shows it online until that gives it up"
+        ));
+    }
     let found = block_on(Exit::NotDone, async {
+        buried.tell().await;
         Ok(find::everyone(&state, None).await)
     })?;
     let sessions: Vec<Session> = found.into_iter().map(|found| found.session).collect();

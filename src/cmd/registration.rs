@@ -1,4 +1,5 @@
-//! A launch's place in the hub's books: entered, kept a hub for, left.
+//! A launch's place in the hub's books: entered, kept a hub for, left. A launch
+//! that follows a dead session has that one's place.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tracing::{info, warn};
 use super::family::Siblings;
 use super::serve;
 use super::setting::{STUCK, Setting};
-use crate::hub::client::{Client, Error as HubError};
+use crate::control::succession::{self, Heir, Instance, Wish};
+use crate::hub::client::{Client, Entry, Error as HubError, Registered};
 use crate::paths;
 use crate::report::Failure;
 use crate::types::agent::{AgentSpec, Transport};
@@ -37,16 +39,47 @@ pub(super) struct Registration {
     /// Where names are claimed; None: it is a hub of ours, which another can
     /// take the place of.
     pub(super) claims: Option<Endpoint>,
+    /// What the hub shows.
+    pub(super) label: String,
+    /// What our successor has to know, on a hub of ours.
+    pub(super) instance: Option<Instance>,
 }
 
-/// Enters us into the hub's books, starting a hub if none answers.
-pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Registration, Failure> {
+/// Enters us into the hub's books, starting a hub if none answers. `team` is
+/// the member that we are.
+pub(super) async fn register(
+    setting: &Setting,
+    spec: &AgentSpec,
+    team: Option<&str>,
+) -> Result<Registration, Failure> {
     let client = setting.client();
     let mut human = setting.human_if_any();
-    let label = spec.label.as_deref();
-    let mut result = client
-        .register(&spec.name, label, None, human.as_ref())
-        .await;
+    let hub = client.url();
+    let label = spec.own_label.as_deref();
+    let heirs = succession::heirs(
+        &paths::state(&setting.env),
+        Wish {
+            hub: &hub,
+            base: &spec.name,
+            cwd: &spec.cwd,
+            label,
+            team,
+        },
+    );
+    let uids: Vec<String> = heirs.iter().map(|heir| heir.instance.uid.clone()).collect();
+    let enter = async |human: Option<&Token>| {
+        let family = spec.label.as_deref().filter(|_| label.is_none());
+        let entry = Entry {
+            base: &spec.name,
+            label,
+            family,
+            previous: None,
+            human,
+            succeeds: &uids,
+        };
+        client.enter(&entry).await
+    };
+    let mut result = enter(human.as_ref()).await;
     if let Err(HubError::Unreachable {
         why: io::ErrorKind::ConnectionRefused,
         ..
@@ -60,9 +93,7 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
             .await
             .map_err(|error| Failure::new(Exit::Failed, error))?;
         human = setting.human_if_any();
-        result = client
-            .register(&spec.name, label, None, human.as_ref())
-            .await;
+        result = enter(human.as_ref()).await;
     }
     let registered = result.map_err(register_failure)?;
     let ours = registered.mcp_port.is_some();
@@ -73,10 +104,24 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
     // Another's hub does not say: it is where the configuration has it.
     let tools = (port.is_some() || !ours).then(|| tools(setting, spec.hub_transport(), port));
     let claims = (!ours).then(|| self::tools(setting, Transport::Http, None));
+    let instance = ours.then(|| {
+        settle_estate(&heirs, &registered);
+        Instance {
+            hub,
+            data_dir: setting.config.hub.data_dir.clone(),
+            uid: registered.uid.clone(),
+            base: spec.name.clone(),
+            name: registered.identity.name.to_string(),
+            cwd: spec.cwd.clone(),
+            label: spec.own_label.clone(),
+            team: team.map(ToOwned::to_owned),
+        }
+    });
     let mut identity = registered.identity;
     if let Some(claims) = &claims {
         let siblings = siblings(setting, spec, &client);
-        identity = siblings.settle(&client, claims, identity).await;
+        let settled = siblings.settle(&client, claims, label, identity).await;
+        identity = settled.map_err(register_failure)?;
     }
     Ok(Registration {
         client,
@@ -84,7 +129,22 @@ pub(super) async fn register(setting: &Setting, spec: &AgentSpec) -> Result<Regi
         human,
         tools,
         claims,
+        label: registered.label,
+        instance,
     })
+}
+
+/// Removes the notes that have served: of the instance that we have now, and
+/// of those before it, which the hub does not know any more.
+fn settle_estate(heirs: &[Heir], registered: &Registered) {
+    let had = |heir: &Heir| Some(&heir.instance.uid) == registered.succeeded.as_ref();
+    let done = heirs.iter().position(had).map_or(heirs.len(), |at| at + 1);
+    if done <= heirs.len() && registered.succeeded.is_some() {
+        info!(name = %registered.identity.name, "took over from a session that is gone");
+    }
+    for heir in &heirs[..done] {
+        heir.forget();
+    }
 }
 
 /// Where a hub's tools are, at `port` or where the configuration has them.
@@ -138,21 +198,23 @@ pub(super) fn siblings(setting: &Setting, spec: &AgentSpec, client: &Client) -> 
     }
 }
 
-/// Leaves the hub's books, if it listens.
-pub(super) async fn farewell(client: &Client, live: &watch::Sender<Live>) {
+/// Leaves the hub's books. False if the hub has not heard of it.
+pub(super) async fn farewell(client: &Client, live: &watch::Sender<Live>) -> bool {
     let identity = live.borrow().identity.clone();
-    if let Some(identity) = identity {
-        leave(client, &identity).await;
+    match identity {
+        Some(identity) => leave(client, &identity).await,
+        None => true,
     }
 }
 
-async fn leave(client: &Client, identity: &Identity) {
+async fn leave(client: &Client, identity: &Identity) -> bool {
     match tokio::time::timeout(FAREWELL, client.deregister(identity)).await {
         // It has forgotten us already.
-        Ok(Ok(()) | Err(HubError::Conflict)) => {}
+        Ok(Ok(()) | Err(HubError::Conflict)) => return true,
         Ok(Err(error)) => warn!(%error, "not deregistered"),
         Err(_) => warn!("not deregistered: the hub does not answer"),
     }
+    false
 }
 
 fn register_failure(error: HubError) -> Failure {

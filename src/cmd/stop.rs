@@ -153,10 +153,17 @@ async fn force(found: Found, grace: Duration) -> Result<Option<AgentExit>, Failu
         return Ok(None);
     }
     let _ = kill(pid, Signal::SIGKILL);
-    if left(found.dir, LEAVE).await? {
+    if left(found.dir.clone(), LEAVE).await? {
         // It could not clear up after itself.
+        burial::deregister(&found.dir).await;
         let state = paths::state(&paths::env());
-        burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+        let buried = burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+        for (name, hub) in &buried.online {
+            report::note(format_args!(
+                "`{name}` had to be killed: {hub} shows it online until that gives it up"
+            ));
+        }
+        buried.tell().await;
         return Ok(None);
     }
     let error = anyhow!(

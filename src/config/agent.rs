@@ -54,6 +54,7 @@ pub(super) fn spec(
         command: command.into(),
         args: raw.args,
         cwd,
+        own_label: options.label.clone(),
         label: options.label.clone().or(raw.label),
         color: raw.color,
         env: raw.env,

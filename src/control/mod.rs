@@ -19,6 +19,7 @@ mod server;
 mod servers;
 mod socket;
 mod stream;
+pub mod succession;
 
 pub use client::Client;
 pub use hub::Standing;

@@ -102,6 +102,24 @@ pub fn roster(root: &Path) -> Roster {
     roster
 }
 
+/// The directories whose processes are gone. They are not held: whoever looks
+/// as well sees the same.
+pub(super) fn dead(root: &Path) -> Vec<PathBuf> {
+    let is_free = |path: &PathBuf| match File::open(path.join(LOCK)) {
+        Ok(file) => Flock::lock(file, FlockArg::LockSharedNonblock).is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let entries = fs::read_dir(root.join("sessions"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| entry.path())
+        .filter(is_free)
+        .collect()
+}
+
 /// What a session is known by when it cannot say so itself.
 const NOTE: &str = "session.json";
 

@@ -50,7 +50,7 @@ pub struct Message {
 }
 
 /// Body of `POST /api/register`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Register {
     pub base: String,
     #[serde(default)]
@@ -58,6 +58,15 @@ pub struct Register {
     /// Ours alone: its mentions come by a stream. Others read queue files.
     #[serde(default)]
     pub stream: bool,
+    /// Ours alone: what the first of the family is called where no label is
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Ours alone, and heard from the human alone: the `identity_id`s of
+    /// instances whose sessions are dead, the best first. The first that is
+    /// still registered is had back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succeeds: Vec<String>,
 }
 
 /// What `POST /api/rotate` answers.
@@ -91,6 +100,9 @@ pub struct Record {
     /// Ours alone: where this hub's MCP endpoint is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_port: Option<u16>,
+    /// Ours alone: which of [`Register::succeeds`] it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<String>,
     /// Ours alone: where its MCP endpoint over SSE is, if it has the port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse_port: Option<u16>,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use super::api::{Record, Status};
+use super::api::{Record, Register, Status};
 use super::life::Life;
 use super::post::wall;
 use super::registry::{Instance, NoPlace, Registry, default_label};
@@ -121,32 +121,82 @@ impl Chat {
     }
 
     /// The instance of `previous` once more (under its present name and
-    /// token), or a new one.
+    /// token), that of a dead session, or a new one.
     pub(super) fn register(
         &mut self,
-        base: &str,
-        label: Option<&str>,
+        wish: &Register,
         previous: Option<&Token>,
         now: Instant,
     ) -> Result<Record, Fault> {
-        let base: AgentName = base
+        let base: AgentName = wish
+            .base
             .parse()
-            .map_err(|_| Fault::Invalid(format!("unknown base: {}", one_line(base, 64))))?;
-        let label = label
-            .map(|label| one_line(label, MAX_LABEL))
-            .filter(|label| !label.is_empty());
+            .map_err(|_| Fault::Invalid(format!("unknown base: {}", one_line(&wish.base, 64))))?;
+        let clean = |label: &Option<String>| {
+            let label = label.as_ref().map(|label| one_line(label, MAX_LABEL));
+            label.filter(|label| !label.is_empty())
+        };
+        let (label, family) = (clean(&wish.label), clean(&wish.family));
         let known = previous.and_then(|token| self.registry.by_any_token(token));
+        let mut succeeded = None;
         let id = match known {
             Some(id) => id,
-            None => self.enter(base, label.clone(), now)?,
+            None => match self.succeed(&base, &wish.succeeds)? {
+                Some((id, uid)) => {
+                    succeeded = Some(uid);
+                    id
+                }
+                None => self.enter(base, label.clone(), family.as_deref(), now)?,
+            },
         };
         let one = self.registry.get_mut(id).ok_or(Fault::NotFound)?;
         one.life.touch(now);
+        // A label of the dead one's own is not its successor's.
+        let plain = || default_label(&one.base, family.as_deref(), one.slot);
+        let label = label.or_else(|| succeeded.is_some().then(plain));
         if let Some(label) = label.filter(|label| *label != one.label) {
             one.label = label;
             self.store.update_instance(one)?;
         }
-        Ok(record(one))
+        let record = record(one);
+        Ok(Record {
+            succeeded,
+            ..record
+        })
+    }
+
+    /// Gives the first of these instances that is still registered to who
+    /// follows its dead session: its name, and all that waits for it. Another
+    /// that asks for the same comes too late.
+    fn succeed(
+        &mut self,
+        base: &AgentName,
+        dead: &[String],
+    ) -> Result<Option<(i64, String)>, Fault> {
+        let is_of = |one: &&Instance| one.base.as_str().eq_ignore_ascii_case(base.as_str());
+        let mut found = dead.iter().filter_map(|uid| self.registry.by_uid(uid));
+        let Some((id, before)) = found.find(is_of).map(|one| (one.id, one.uid.clone())) else {
+            return Ok(None);
+        };
+        let (uid, token) = (uid(), Token::random());
+        let whole = self.store.begin()?;
+        self.store.pass_on(id, &uid, &token)?;
+        whole.commit()?;
+        if let Some(one) = self.registry.get_mut(id) {
+            one.stale.clear();
+            (one.uid, one.token) = (uid, token);
+        }
+        self.tell(News::Ended(id));
+        Ok(Some((id, before)))
+    }
+
+    /// The session of an instance is dead: it is offline, and what waits for
+    /// it waits for the next launch.
+    pub(super) fn die(&mut self, uid: &str, now: Instant) -> Result<(), Fault> {
+        let id = self.registry.by_uid(uid).ok_or(Fault::NotFound)?.id;
+        let one = self.registry.get_mut(id).ok_or(Fault::NotFound)?;
+        one.life.die(now);
+        Ok(())
     }
 
     /// Makes a new instance; it inherits what waits for its name.
@@ -154,13 +204,14 @@ impl Chat {
         &mut self,
         base: AgentName,
         label: Option<String>,
+        family: Option<&str>,
         now: Instant,
     ) -> Result<i64, Fault> {
         let place = self.registry.place(&base, now)?;
         let mut one = Instance {
             id: 0,
-            uid: Token::random().expose().to_owned(),
-            label: label.unwrap_or_else(|| default_label(&base, place.slot)),
+            uid: uid(),
+            label: label.unwrap_or_else(|| default_label(&base, family, place.slot)),
             name: place.name,
             base,
             slot: place.slot,
@@ -326,6 +377,11 @@ impl Chat {
     }
 }
 
+/// An `identity_id`: 32 hex digits, as agentchattr's.
+fn uid() -> String {
+    Token::random().expose().to_owned()
+}
+
 fn record(one: &Instance) -> Record {
     Record {
         identity_id: one.uid.clone(),
@@ -339,6 +395,7 @@ fn record(one: &Instance) -> Record {
         registered_at: one.registered_at,
         token: one.token.clone(),
         mcp_port: None,
+        succeeded: None,
         sse_port: None,
     }
 }

@@ -4,6 +4,7 @@
 //! and a registration is on the way of every launch.
 
 mod claim;
+mod entry;
 mod error;
 mod stream;
 
@@ -20,18 +21,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::{
-    Ack, Beat, Beaten, HUB_NAME, Health, Message, Record, Register, Role, Rotated, Rules, Send,
-    Status, Synced,
+    Ack, Beat, Beaten, HUB_NAME, Health, Message, Role, Rotated, Rules, Send, Status, Synced,
 };
 use super::exchange::{self, Address, Opened};
 use crate::loopback::Stranger;
-use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::identity::{Identity, InstanceName, Token};
 use crate::types::owner::Owner;
 use crate::types::text::one_line;
 use crate::types::trigger::{ChannelName, Trigger};
 use crate::types::upstream::Endpoint;
 
 pub use claim::{Claim, Claims};
+pub use entry::{Entry, Registered};
 pub use error::Error;
 pub use stream::Events;
 
@@ -42,19 +43,6 @@ const LONGEST_REASON: usize = 300;
 #[derive(Debug, Clone)]
 pub struct Client {
     rest: Address,
-}
-
-/// An instance as the hub has just registered it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
-    pub identity: Identity,
-    pub label: String,
-    /// From 1.
-    pub slot: u32,
-    /// Where its MCP endpoint is, if the hub says so: ours does.
-    pub mcp_port: Option<u16>,
-    /// The same over SSE.
-    pub sse_port: Option<u16>,
 }
 
 /// What answers at the hub's address.
@@ -115,39 +103,6 @@ impl Client {
             Err(error @ (Error::Unreachable { .. } | Error::Foreign { .. })) => Err(error),
             _ => Err(self.not_a_hub()),
         }
-    }
-
-    /// Registers an instance of `base`. `previous` gets an earlier instance
-    /// back, under its name; `human` is the human's token, where we have it.
-    pub async fn register(
-        &self,
-        base: &AgentName,
-        label: Option<&str>,
-        previous: Option<&Token>,
-        human: Option<&Token>,
-    ) -> Result<Registered, Error> {
-        let body = Register {
-            base: base.as_str().into(),
-            label: label.map(Into::into),
-            stream: true,
-        };
-        let mut request = self.request(Method::POST, "/api/register", previous, Some(&body))?;
-        if let Some(human) = human {
-            let value =
-                secret(human.expose()).ok_or_else(|| Error::unusable("the human's token"))?;
-            request.headers_mut().insert("x-session-token", value);
-        }
-        let record: Record = self.answer(request).await?;
-        Ok(Registered {
-            identity: Identity {
-                name: record.name,
-                token: record.token,
-            },
-            label: record.label,
-            slot: record.slot,
-            mcp_port: record.mcp_port,
-            sse_port: record.sse_port,
-        })
     }
 
     /// Renews the lease; returns the name that counts from now on.

@@ -106,6 +106,15 @@ impl Store {
         )
     }
 
+    /// Gives an instance to a successor: the tokens that it had are nobody's.
+    pub(super) fn pass_on(&self, id: i64, uid: &str, token: &Token) -> Result<()> {
+        self.run("DELETE FROM stale_tokens WHERE instance = ?", [id])?;
+        self.run(
+            "UPDATE instances SET uid = ?, token = ? WHERE id = ?",
+            params![uid, token.expose(), id],
+        )
+    }
+
     pub(super) fn bases(&self) -> Result<Vec<AgentName>> {
         self.list("SELECT name FROM bases", [], |row| parsed(row, "name"))
     }

@@ -15,6 +15,8 @@ pub(super) struct Life {
     lease_end: Instant,
     /// False after the hub's start, until the instance is heard of.
     heard: bool,
+    /// Its session is known to be dead, whatever is still open.
+    dead: bool,
     streams: u32,
     busy_end: Option<Instant>,
     /// Reads in a row that found nothing.
@@ -27,6 +29,7 @@ impl Life {
         Self {
             lease_end: now + LEASE,
             heard,
+            dead: false,
             streams: 0,
             busy_end: None,
             empty_reads: 0,
@@ -37,6 +40,14 @@ impl Life {
     pub(super) fn touch(&mut self, now: Instant) {
         self.lease_end = now + LEASE;
         self.heard = true;
+        self.dead = false;
+    }
+
+    /// Its process has ended without a word.
+    pub(super) fn die(&mut self, now: Instant) {
+        self.lease_end = now;
+        self.dead = true;
+        self.busy_end = None;
     }
 
     pub(super) fn stream_opened(&mut self, now: Instant) {
@@ -46,7 +57,9 @@ impl Life {
 
     pub(super) fn stream_closed(&mut self, now: Instant) {
         self.streams = self.streams.saturating_sub(1);
-        self.touch(now);
+        if !self.dead {
+            self.touch(now);
+        }
     }
 
     pub(super) fn set_busy(&mut self, busy: bool, now: Instant) {
@@ -64,7 +77,7 @@ impl Life {
     /// True while nobody else may have the name: also for a while after the
     /// hub's start, when nobody was heard of yet.
     pub(super) fn holds(&self, now: Instant) -> bool {
-        self.streams > 0 || now < self.lease_end
+        !self.dead && (self.streams > 0 || now < self.lease_end)
     }
 }
 
@@ -82,6 +95,19 @@ mod tests {
         life.stream_closed(start + LEASE * 10);
         assert!(life.is_online(start + LEASE * 10));
         assert!(!life.is_online(start + LEASE * 11));
+    }
+
+    #[test]
+    fn the_dead_are_offline_at_once_until_somebody_speaks_for_them() {
+        let now = Instant::now();
+        let mut life = Life::new(now, true);
+        life.stream_opened(now);
+        life.die(now);
+        assert!(!life.is_online(now) && !life.holds(now));
+        life.stream_closed(now);
+        assert!(!life.is_online(now), "its connection ends after it");
+        life.touch(now);
+        assert!(life.is_online(now));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod api;
 mod arguments;
 mod chat;
 pub mod client;
+mod dead;
 mod desk;
 mod events;
 mod exchange;

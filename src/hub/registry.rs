@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::life::Life;
-use crate::types::identity::{AgentName, InstanceName, Token};
+use crate::types::identity::{AgentName, InstanceName, Token, slot};
 use crate::types::trigger::ChannelName;
 
 /// Instances of one base.
@@ -80,6 +80,11 @@ impl Registry {
 
     pub(super) fn remove(&mut self, id: i64) {
         self.instances.retain(|one| one.id != id);
+    }
+
+    /// The instance that the wire knows by this `identity_id`.
+    pub(super) fn by_uid(&self, uid: &str) -> Option<&Instance> {
+        self.instances.iter().find(|one| one.uid == uid)
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Instance> {
@@ -160,10 +165,13 @@ impl Registry {
     }
 }
 
-/// What an instance is called where nobody said: `Claude`, `Claude 2`.
-pub(super) fn default_label(base: &AgentName, slot: u32) -> String {
-    let mut label = base.as_str().to_owned();
-    label[..1].make_ascii_uppercase();
+/// What an instance is called where nobody said: `Claude`, `Claude 2`; with
+/// the word of its family, if that has one.
+pub(super) fn default_label(base: &AgentName, family: Option<&str>, slot: u32) -> String {
+    let mut label = family.unwrap_or(base.as_str()).to_owned();
+    if family.is_none() {
+        label[..1].make_ascii_uppercase();
+    }
     if slot > 1 {
         label = format!("{label} {slot}");
     }
@@ -186,15 +194,10 @@ fn name_of(base: &AgentName, slot: u32) -> Option<InstanceName> {
     }
 }
 
-/// The slot that a name means within a family, if it means one.
+/// The slot that a name means within a family, in any case of letters.
 fn slot_in(base: &AgentName, name: &InstanceName) -> Option<u32> {
-    let (base, name) = (base.as_str(), name.as_str());
-    if same(base, name) {
-        return Some(1);
-    }
-    let (head, number) = name.rsplit_once('-')?;
-    let slot = number.parse().ok()?;
-    (same(head, base) && slot > 0).then_some(slot)
+    let [base, name] = [base.as_str(), name.as_str()].map(str::to_ascii_lowercase);
+    slot(&base, &name)
 }
 
 fn same(one: &str, other: &str) -> bool {
@@ -334,6 +337,8 @@ mod tests {
                 "codex-3",
                 Err("Name 'codex-3' conflicts with the codex agent family"),
             ),
+            // Another name, not the first slot.
+            ("claude-01", Ok(2)),
             ("all", Err("`all` is reserved")),
         ] {
             assert_eq!(claim(&registry, to), answer.map_err(str::to_owned), "{to}");
@@ -347,8 +352,9 @@ mod tests {
 
     #[test]
     fn labels_are_made_from_the_base() {
-        assert_eq!(default_label(&base("claude"), 1), "Claude");
-        assert_eq!(default_label(&base("claude"), 2), "Claude 2");
-        assert_eq!(default_label(&base("7"), 1), "7");
+        assert_eq!(default_label(&base("claude"), None, 1), "Claude");
+        assert_eq!(default_label(&base("claude"), None, 2), "Claude 2");
+        assert_eq!(default_label(&base("7"), None, 1), "7");
+        assert_eq!(default_label(&base("cc"), Some("épée"), 2), "épée 2");
     }
 }

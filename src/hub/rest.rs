@@ -19,7 +19,7 @@ use super::chat::{Caller, Chat, Fault};
 use super::post::Post;
 use super::registry::NoPlace;
 use super::server::Shared;
-use super::{desk, gate, streams};
+use super::{dead, desk, gate, streams};
 use crate::loopback;
 use crate::types::identity::Token;
 use crate::types::text::is_message;
@@ -39,6 +39,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/heartbeat/{name}", post(heartbeat))
         .route("/api/deregister/{name}", post(deregister))
         .route("/api/rotate", post(rotate_all))
+        .route("/api/dead/{uid}", post(dead::died))
+        .route("/api/dead/{uid}/leave", post(dead::leaves))
         .route("/api/rotate/{name}", post(rotate))
         .route("/api/roles", get(roles))
         .route("/api/roles/{name}", post(set_role))
@@ -143,22 +145,24 @@ async fn register(
     let previous = gate::token(&headers);
     let human = gate::human_token(&headers).or_else(|| previous.clone());
     let known = previous.clone();
-    let trusted = hub
+    let (is_human, is_known) = hub
         .desk
         .ask(move |chat, _| {
             let is_enough =
                 |token: &Token| chat.is_good(token) || !loopback::IS_TOLD && chat.is_known(token);
-            human.is_some_and(|token| chat.is_human(&token))
-                || known.is_some_and(|token| is_enough(&token))
+            (
+                human.is_some_and(|token| chat.is_human(&token)),
+                known.is_some_and(|token| is_enough(&token)),
+            )
         })
         .await?;
-    if !trusted && !connection.is_ours() {
+    if !is_human && !is_known && !connection.is_ours() {
         return Err(Refusal::new(
             403,
             "forbidden: agent registration takes a token, or a process of the hub's user",
         ));
     }
-    let wish: api::Register = object(&body).map_err(|error| match error {
+    let mut wish: api::Register = object(&body).map_err(|error| match error {
         Bad::Json => Refusal::new(400, "invalid JSON"),
         Bad::Shape(value) => match value.get("base") {
             None | Some(Value::Null) => Refusal::new(400, "base is required"),
@@ -169,14 +173,18 @@ async fn register(
     if wish.base.is_empty() {
         return Err(Refusal::new(400, "base is required"));
     }
-    if !wish.label.as_deref().is_none_or(is_message) {
+    let labels = [&wish.label, &wish.family];
+    if !labels.into_iter().flatten().all(|label| is_message(label)) {
         return Err(Refusal::new(400, "label has control characters"));
+    }
+    if !is_human {
+        // A process of this user may register, but not as one that was there.
+        wish.succeeds.clear();
     }
     let mut record = hub
         .desk
         .ask(move |chat, now| {
-            let label = wish.label.as_deref();
-            let record = chat.register(&wish.base, label, previous.as_ref(), now)?;
+            let record = chat.register(&wish, previous.as_ref(), now)?;
             if !wish.stream
                 && let Some(id) = chat.registry.by_token(&record.token)
             {
@@ -350,7 +358,7 @@ async fn ack(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Answ
 }
 
 /// Does a job for whoever shows a good token, the human or an instance.
-async fn as_anyone(
+pub(super) async fn as_anyone(
     hub: &Shared,
     headers: &HeaderMap,
     job: impl FnOnce(&mut Chat, Caller, Instant) -> Result<Value, Refusal> + Send + 'static,

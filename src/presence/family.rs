@@ -25,6 +25,9 @@ pub trait Family: Send + Sync {
     /// sleep, or are about to register again. One that does not say whose it
     /// is may be another.
     fn are_asleep(&self) -> Waiting<'_, bool>;
+
+    /// True if another session of this machine bears `name` on our hub.
+    fn bears<'a>(&'a self, name: &'a InstanceName) -> Waiting<'a, bool>;
 }
 
 /// The family of who is alone.
@@ -37,6 +40,10 @@ impl Family for Nobody {
     }
 
     fn are_asleep(&self) -> Waiting<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn bears<'a>(&'a self, _: &'a InstanceName) -> Waiting<'a, bool> {
         Box::pin(std::future::ready(false))
     }
 }

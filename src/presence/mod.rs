@@ -5,7 +5,9 @@
 //! however many callers find it stale, it is renewed once. It is published
 //! when it is the right one: a call that waits for it is made as who we are.
 
+mod doubt;
 mod family;
+mod name;
 mod pace;
 mod rank;
 mod reclaim;
@@ -21,17 +23,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::doubt::Doubt;
 use self::pace::{Beat, Pace};
 use self::reclaim::{Books, Called};
 use self::role::Role;
 use crate::hub::client::{Client, Error};
 use crate::types::hub::{HubState, Until};
-use crate::types::identity::{AgentName, Identity, InstanceName, Token};
+use crate::types::identity::{AgentName, Identity, InstanceName, Token, slot};
 use crate::types::upstream::{Endpoint, Live};
 
 pub use family::{Check, Family, Nobody, Waiting};
-pub use rank::{Rank, slot};
-pub use reclaim::settle;
+pub use rank::Rank;
+pub use reclaim::{Newcomer, settle};
 
 /// How long we wait for those who register before us.
 const ELDERS: Duration = Duration::from_secs(3);
@@ -60,6 +63,8 @@ pub struct Presence {
     pub checks: mpsc::Receiver<Check>,
     /// The other sessions of this base.
     pub family: Arc<dyn Family>,
+    /// What the hub calls `identity_id`.
+    pub uid: watch::Sender<String>,
     /// Who wants to hear of it; nobody need.
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -86,6 +91,8 @@ struct Memory {
     waiting: Vec<Check>,
     /// It was said that the hub's name for us is none.
     is_misnamed: bool,
+    /// The name of another, if the hub takes us for it.
+    doubt: Doubt,
 }
 
 impl Presence {
@@ -135,16 +142,14 @@ impl Presence {
         };
         let busy = *self.busy.borrow_and_update();
         let report = memory.pace.report(busy);
-        let heard = self.client.heartbeat(&identity, report).await;
-        let result = match heard {
-            Ok(name) => {
+        let result = match self.hear(&identity, report, memory).await {
+            Ok(()) => {
                 memory.is_misnamed = false;
-                self.called(&identity, name).await;
                 Ok(())
             }
             Err(Error::BadName) => {
                 if !std::mem::replace(&mut memory.is_misnamed, true) {
-                    warn!(name = %identity.name, error = %Error::BadName, "keeping the name we had");
+                    self.keep_name(&identity).await;
                 }
                 Ok(())
             }
@@ -187,16 +192,13 @@ impl Presence {
     /// the base; if the others are only asleep, we would come to have each
     /// other's names.
     async fn called(&self, identity: &Identity, name: InstanceName) {
-        if name == identity.name {
-            return;
-        }
         info!(from = %identity.name, to = %name, "renamed by the hub");
         let new = Identity {
             name,
             token: identity.token.clone(),
         };
         let is_last = new.name.as_str() == self.base.as_str()
-            && slot(&self.base, identity.name.as_str()).is_some_and(|slot| slot > 1);
+            && slot(self.base.as_str(), identity.name.as_str()).is_some_and(|slot| slot > 1);
         let called = match self.books() {
             Some(books) if is_last && self.family.are_asleep().await => {
                 match books.take_back(new, &identity.name).await {
@@ -226,6 +228,12 @@ impl Presence {
             .client
             .register(&self.base, label, Some(&old.token), human);
         let new = registered.await?;
+        self.uid.send_if_modified(|uid| {
+            *uid != new.uid && {
+                uid.clone_from(&new.uid);
+                true
+            }
+        });
         let called = match self.books() {
             Some(books) if new.mcp_port.is_none() => {
                 let called = books.take_back(new.identity, &old.name).await?;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::rank;
 use crate::hub::client::{Claim, Claims, Client, Error};
-use crate::types::identity::{AgentName, Identity, InstanceName};
+use crate::types::identity::{AgentName, Identity, InstanceName, Token};
 use crate::types::upstream::Endpoint;
 
 /// What getting a name back may take. A hub that has just started may not
@@ -40,41 +40,75 @@ pub(super) struct Called {
     pub(super) via: Vec<InstanceName>,
 }
 
+/// A registration that is a moment old, and how it was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer<'a> {
+    pub client: &'a Client,
+    /// The hub's MCP endpoint.
+    pub tools: &'a Endpoint,
+    pub base: &'a AgentName,
+    pub label: Option<&'a str>,
+}
+
 /// Gives a newcomer that a hub of agentchattr's has just registered the best
 /// name that nobody has: who left less than 30 s ago may come back as itself.
 /// `held` are the names that living sessions bear or will want back.
+///
+/// The hub lets go of a name that it reserves only when somebody claims it,
+/// and remembers a claim as a rename, which it follows for ever. So the name
+/// is claimed and left again, under other names that nobody will bear, and
+/// then given to a fresh registration.
+///
+/// # Errors
+/// If the fresh registration fails: then we have none.
 pub async fn settle(
-    hub: &Client,
-    tools: &Endpoint,
-    base: &AgentName,
-    mut newcomer: Identity,
+    new: Newcomer<'_>,
+    newcomer: Identity,
     held: &[String],
-) -> Identity {
-    let wishes = rank::better(base, &newcomer.name, held);
-    if wishes.is_empty() {
-        return newcomer;
-    }
-    let settled = async {
-        let mut claims = open(hub, tools, &newcomer).await?;
-        for wish in &wishes {
+) -> Result<Identity, Error> {
+    let wishes = rank::better(new.base, &newcomer.name, held);
+    let spares = [spare(new.base), spare(new.base)];
+    let ([Some(aside), Some(away)], false) = (spares, wishes.is_empty()) else {
+        return Ok(newcomer);
+    };
+    let mut is_moved = false;
+    let freed = async {
+        let mut claims = open(new.client, new.tools, &newcomer).await?;
+        is_moved = claims.claim(&newcomer, Some(&aside)).await? == Claim::Confirmed(aside.clone());
+        for wish in wishes.iter().filter(|_| is_moved) {
             match claims.claim(&newcomer, Some(wish)).await? {
                 Claim::Confirmed(name) => {
-                    info!(from = %newcomer.name, to = %name, "took a name that was free");
-                    newcomer.name = name;
+                    info!(from = %newcomer.name, to = %name, "a name was free");
                     break;
                 }
                 Claim::Refused(why) => info!(%wish, why, "another has this name"),
             }
         }
+        for spare in [&aside, &away].iter().filter(|_| is_moved) {
+            claims.claim(&newcomer, Some(spare)).await?;
+        }
         claims.close(&newcomer.token).await;
         Ok::<_, Error>(())
     };
-    match timeout(PATIENCE, settled).await {
+    match timeout(PATIENCE, freed).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(%error, "cannot ask for a better name"),
         Err(_) => warn!("cannot ask for a better name: the hub does not answer"),
     }
-    newcomer
+    if !is_moved {
+        return Ok(newcomer);
+    }
+    if let Err(error) = new.client.deregister(&newcomer).await {
+        warn!(%error, "a registration of ours is left to time out");
+    }
+    let again = new.client.register(new.base, new.label, None, None);
+    Ok(again.await?.identity)
+}
+
+/// A name of the family that says nothing of a slot, and that nobody else has.
+fn spare(base: &AgentName) -> Option<InstanceName> {
+    let random = Token::random();
+    format!("{base}-r{}", &random.expose()[..8]).parse().ok()
 }
 
 impl Books<'_> {
@@ -99,6 +133,32 @@ impl Books<'_> {
             Err(_) => warn!(%wish, "cannot take our name back: the hub does not answer"),
         }
         Ok(called)
+    }
+
+    /// What the hub calls the instance of this token, however a heartbeat of it
+    /// is answered.
+    pub(super) async fn owned(self, who: &Identity) -> Result<Claim, Error> {
+        let asked = async {
+            let mut claims = open(self.client, self.tools, who).await?;
+            let owned = claims.claim(who, None).await;
+            claims.close(&who.token).await;
+            owned
+        };
+        within(asked).await
+    }
+
+    /// Takes the name of `who` for its token, whatever that is called.
+    pub(super) async fn keep(self, who: &Identity) -> Result<(), Error> {
+        let kept = async {
+            let mut claims = open(self.client, self.tools, who).await?;
+            let kept = claims.claim(who, Some(&who.name)).await;
+            claims.close(&who.token).await;
+            kept
+        };
+        match within(kept).await? {
+            Claim::Confirmed(_) => Ok(()),
+            Claim::Refused(text) => Err(Error::Refused { status: 200, text }),
+        }
     }
 
     async fn try_to(self, called: &mut Called, wish: &InstanceName) -> Result<(), Error> {
@@ -170,6 +230,17 @@ impl Called {
     fn is_now(&mut self, name: InstanceName) {
         let before = std::mem::replace(&mut self.identity.name, name);
         self.via.push(before);
+    }
+}
+
+/// Ends what takes too long.
+async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Refused {
+            status: 504,
+            text: "it does not answer in time".into(),
+        }),
     }
 }
 

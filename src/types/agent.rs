@@ -49,6 +49,8 @@ pub struct AgentSpec {
     /// Absolute; where the agent runs.
     pub cwd: PathBuf,
     pub label: Option<String>,
+    /// The label of this launch alone: `--label`.
+    pub own_label: Option<String>,
     pub color: Option<String>,
     /// Variables set for the agent.
     pub env: BTreeMap<String, String>,

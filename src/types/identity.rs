@@ -104,6 +104,20 @@ macro_rules! word {
     };
 }
 
+/// The slot that a name means in the family of `base`: 1 for `claude`, N for
+/// `claude-N`; None for a name of another kind.
+#[must_use]
+pub fn slot(base: &str, name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(base)?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let number = rest.strip_prefix('-')?;
+    // Not `+1`, nor `01`, which is another name.
+    let is_plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+    number.parse().ok().filter(|_| is_plain)
+}
+
 /// A name that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -322,6 +336,26 @@ mod tests {
         }
         assert_eq!(ServerName::from_segment("%ff"), None);
         assert_eq!(ServerName::from_segment("%0a"), None);
+    }
+
+    #[test]
+    fn a_name_means_a_slot() {
+        for (name, meant) in [
+            ("claude", Some(1)),
+            ("claude-1", Some(1)),
+            ("claude-12", Some(12)),
+            ("claude-0", None),
+            ("claude-02", None),
+            ("claude-+2", None),
+            ("claude-", None),
+            ("claude2", None),
+            ("claude-music", None),
+            ("bob", None),
+            ("Claude", None),
+            ("claude-99999999999", None),
+        ] {
+            assert_eq!(slot("claude", name), meant, "{name}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wrapper::hub::Client;
-use wrapper::presence::{Check, Event, Family, Nobody, Presence, Waiting, settle};
+use wrapper::presence::{Check, Event, Family, Newcomer, Nobody, Presence, Waiting, settle};
 use wrapper::types::hub::{HubState, Until};
 use wrapper::types::identity::{Identity, InstanceName, Token};
 use wrapper::types::upstream::{Endpoint, Live};
@@ -52,7 +52,7 @@ impl Kept {
             _stop: stop.clone().drop_guard(),
         };
         let presence = Presence {
-            client: Client::new(Endpoint::loopback(server.ports[0], "/")),
+            client: client(server),
             tools: Some(tools(server)),
             base: "claude".parse().expect("a name"),
             label: None,
@@ -63,6 +63,7 @@ impl Kept {
             busy: is_busy,
             checks: checked,
             family,
+            uid: watch::Sender::default(),
             events: told,
         };
         tokio::spawn(presence.run(stop));
@@ -103,6 +104,14 @@ impl Family for Asleep {
     fn are_asleep(&self) -> Waiting<'_, bool> {
         Box::pin(std::future::ready(true))
     }
+
+    fn bears<'a>(&'a self, _: &'a InstanceName) -> Waiting<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+}
+
+fn client(server: &Agentchattr) -> Client {
+    Client::new(Endpoint::loopback(server.ports[0], "/"))
 }
 
 fn tools(server: &Agentchattr) -> Endpoint {
@@ -271,7 +280,7 @@ async fn a_server_that_knows_us_again_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_none_is_not_followed() {
+async fn a_name_that_is_none_is_not_followed_and_the_chat_is_told() {
     let server = Agentchattr::start(&[]);
     let claude = server.register("claude").await;
     let mut kept = Kept::new(&server, &claude, Arc::new(Nobody));
@@ -281,6 +290,11 @@ async fn a_name_that_is_none_is_not_followed() {
     kept.check(Until::Registered).await;
     assert!(kept.events.try_recv().is_err(), "nothing has happened");
     assert_eq!(kept.renewed("another").await, "claude");
+    // Under the other one no mention would reach it.
+    assert_eq!(called(&server, &claude.1).await, "claude");
+    let said = server.said().await;
+    let told = |said: &String| said.contains("(wrapper) claude keeps its name");
+    assert_eq!(said.iter().filter(|said| told(said)).count(), 1, "{said:?}");
 }
 
 #[tokio::test]
@@ -295,7 +309,9 @@ async fn the_last_of_a_family_follows_the_server() {
         second.event().await,
         event("claude-2", "claude", &[], false)
     );
-    assert_eq!(server.told("claim").await, Vec::<Value>::new());
+    let claims = server.told("claim").await;
+    let asks = |claim: &Value| claim["name"] == claim["to"];
+    assert!(claims.len() == 1 && asks(&claims[0]), "{claims:?}");
 }
 
 #[tokio::test]
@@ -329,12 +345,104 @@ async fn a_newcomer_gets_the_name_of_who_has_just_left() {
         name: name.parse().expect("a name"),
         token: Token::new(&token),
     };
-    let hub = Client::new(Endpoint::loopback(server.ports[0], "/"));
+    let (client, tools) = (client(&server), tools(&server));
+    let new = Newcomer {
+        client: &client,
+        tools: &tools,
+        base: &base,
+        label: None,
+    };
     // One that sleeps will want it back.
     let held = ["claude".to_owned()];
-    let settled = settle(&hub, &tools(&server), &base, newcomer.clone(), &held).await;
+    let settled = settle(new, newcomer.clone(), &held).await.expect("settled");
     assert_eq!(settled.name.as_str(), "claude-2");
-    let settled = settle(&hub, &tools(&server), &base, newcomer, &[]).await;
+    let settled = settle(new, newcomer, &[]).await.expect("settled");
     assert_eq!(settled.name.as_str(), "claude");
-    assert_eq!(called(&server, &token).await, "claude");
+    assert_eq!(called(&server, settled.token.expose()).await, "claude");
+    let status = server.ask("GET /api/status", &Value::Null).await;
+    assert_eq!(status["claude"]["label"], "Claude", "{status}");
+    // Nothing is remembered that would send the next one to this name.
+    let (name, token) = server.register("claude").await;
+    assert_eq!(called(&server, &token).await, name);
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_is_answered_with_anothers_name_changes_nothing() {
+    for release in ["0.4", "0.5"] {
+        let server = Agentchattr::start(&["--release", release]);
+        let elder = server.register("claude").await;
+        let first = server.register("claude").await;
+        server.deregister(&elder.1).await;
+        let second = server.register("claude").await;
+        assert_eq!(called(&server, &second.1).await, "claude-1", "{release}");
+        let mut kept = Kept::new(&server, &second, Arc::new(Nobody));
+        kept.check(Until::Registered).await;
+        kept.check(Until::Registered).await;
+        assert!(
+            kept.events.try_recv().is_err(),
+            "{release}: it keeps its name"
+        );
+        assert_eq!(
+            server.told("claim").await.len(),
+            2,
+            "{release}: asked twice"
+        );
+        // A rename that is one is followed.
+        let label = json!({"label": "Bob"});
+        server.ask("POST /api/label/claude-2", &label).await;
+        kept.check(Until::Heard).await;
+        let bob = event("claude-2", "bob", &[], false);
+        assert_eq!(kept.event().await, bob, "{release}");
+        drop(first);
+    }
+}
+
+/// A family of which somebody bears every name.
+struct Crowded;
+
+impl Family for Crowded {
+    fn go_first<'a>(&'a self, _: &'a InstanceName) -> Waiting<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn are_asleep(&self) -> Waiting<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn bears<'a>(&'a self, _: &'a InstanceName) -> Waiting<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_session_of_this_machine_is_never_taken() {
+    let server = Agentchattr::start(&[]);
+    let claude = server.register("claude").await;
+    let mut kept = Kept::new(&server, &claude, Arc::new(Crowded));
+    let label = json!({"label": "Bob"});
+    server.ask("POST /api/label/claude", &label).await;
+    kept.check(Until::Heard).await;
+    assert!(kept.events.try_recv().is_err(), "it keeps its name");
+}
+
+#[tokio::test]
+async fn a_dead_instance_is_not_kept_online_by_our_heartbeats() {
+    let server = Agentchattr::start(&[]);
+    let gone = server.register("claude").await;
+    server.deregister(&gone.1).await;
+    // As a wrapper of agentchattr's own takes its name back.
+    let dead = server.register("claude").await;
+    let claim = json!({"sender": "x", "name": "claude"});
+    server.tool(Some(&dead.1), "chat_claim", claim).await;
+    let next = server.register("claude").await;
+    assert_eq!(called(&server, &next.1).await, "claude-1");
+    let kept = Kept::new(&server, &next, Arc::new(Nobody));
+    kept.check(Until::Registered).await;
+    let before = server.told("heartbeat").await.len();
+    for _ in 0..3 {
+        kept.check(Until::Registered).await;
+    }
+    assert_eq!(server.told("heartbeat").await.len(), before);
+    let who = server.tool(Some(&next.1), "chat_who", json!({})).await;
+    assert!(who.contains("claude-2"), "it is online itself: {who}");
 }

@@ -52,6 +52,7 @@ mod send; // prompts that are sent to a session, and their receipts
 mod servers; // a project's servers, and whether they are trusted
 mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream
+mod succession; // what sessions leave that could not say goodbye
 mod team; // the sessions of a team file, started and stopped together
 mod terminal; // the user's terminal, byte for byte
 mod tls; // servers over TLS, and whom they are trusted by

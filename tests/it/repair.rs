@@ -652,6 +652,7 @@ async fn a_hub_that_a_call_waits_for_is_looked_for_in_a_hurry() {
         busy: watch::channel(false).1,
         checks: mpsc::channel(1).1,
         family: Arc::new(Nobody),
+        uid: watch::Sender::default(),
         events: mpsc::unbounded_channel().0,
     };
     let task = tokio::spawn(presence.run(stop.clone()));

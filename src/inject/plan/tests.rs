@@ -12,6 +12,7 @@ use crate::types::server::{Command, ContextLevel, HUB_TOOLS, Remote};
 
 fn spec(name: &str, inject: Inject) -> AgentSpec {
     AgentSpec {
+        own_label: None,
         name: name.parse().expect(name),
         command: name.into(),
         args: Vec::new(),

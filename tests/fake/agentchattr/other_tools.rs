@@ -35,6 +35,9 @@ pub(crate) fn claim(room: &mut Room, token: Option<&str>, call: &Call<'_>) -> Sa
     let more = json!({"to": wanted, "error": claimed.as_ref().err()});
     room.note("claim", who, call.now, more);
     claimed.map_err(|error| format!("Error: {error}"))?;
+    if who != wanted {
+        room.note_rename(who.to_owned(), wanted.to_owned());
+    }
     room.touch(wanted, call.now);
     room.keep_registry();
     let one = room.registry.get(wanted);

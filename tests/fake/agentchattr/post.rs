@@ -121,7 +121,7 @@ impl Room {
         more: &Value,
         now: f64,
     ) -> Vec<String> {
-        let targets = resolve(self.current(name), &self.registry);
+        let targets = resolve(name, &self.registry);
         for target in &targets {
             self.enqueue(target, text, channel, more, now);
         }

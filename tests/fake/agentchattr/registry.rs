@@ -111,15 +111,16 @@ impl Registry {
     }
 
     fn number_the_first(&mut self, base: &str, family: &Base) -> Option<Renamed> {
-        let first = self
-            .live
-            .iter_mut()
-            .find(|one| one.slot == 1 && one.base == base && one.name == base)?;
+        let is_first = |one: &Instance| one.slot == 1 && one.base == base && one.name == base;
+        let at = self.live.iter().position(is_first)?;
+        let mut first = self.live.remove(at);
         first.name = format!("{base}-1");
         first.label = format!("{} 1", family.label).into();
+        let to = first.name.clone();
+        self.live.push(first);
         Some(Renamed {
             from: base.to_owned(),
-            to: first.name.clone(),
+            to,
         })
     }
 
@@ -144,7 +145,6 @@ impl Registry {
             last.label = family.label.clone().into();
             last.color.clone_from(&family.color);
             let from = std::mem::replace(&mut last.name, base.clone());
-            self.reserved.remove(&base);
             Renamed { from, to: base }
         })
     }
@@ -195,10 +195,13 @@ impl Registry {
             None => Some(to.to_owned()),
         };
         self.reserved.remove(to);
-        if let Some(one) = self.get_mut(name) {
+        if let Some(at) = self.live.iter().position(|one| one.name == name) {
+            // Entered anew, as the last of all.
+            let mut one = self.live.remove(at);
             to.clone_into(&mut one.name);
             one.slot = slot.unwrap_or(one.slot);
             one.label = label.unwrap_or_default().into();
+            self.live.push(one);
         }
         Ok(())
     }
@@ -254,6 +257,13 @@ impl Registry {
     /// The first instance of a base; None if there is none.
     pub(crate) fn first_of(&self, base: &str) -> Option<&Instance> {
         self.live.iter().find(|one| one.base == base)
+    }
+
+    /// The name of the instance of a base that has only one.
+    pub(crate) fn only_one_of(&self, base: &str) -> Option<String> {
+        let mut family = self.live.iter().filter(|one| one.base == base);
+        let one = family.next()?;
+        family.next().is_none().then(|| one.name.clone())
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Instance> {

@@ -136,17 +136,18 @@ async fn heartbeat(
     let active = body["active"].as_bool();
     let is_stranger = known.is_empty();
     let who = if is_stranger { name } else { known };
-    server.with(|room, now| {
+    let called = server.with(|room, now| {
         room.touch(&who, now);
         if let Some(active) = active {
             room.set_active(&who, active, now);
         }
         room.note("heartbeat", &who, now, json!({"active": active}));
+        room.redirected(&who, now)
     });
-    if is_stranger {
-        ok(json!({"ok": true, "name": who}))
-    } else {
-        ok(json!({"ok": true, "name": who, "pending": false}))
+    match called {
+        Some(called) => ok(json!({"ok": true, "name": called, "pending": false})),
+        None if is_stranger => ok(json!({"ok": true, "name": who})),
+        None => ok(json!({"ok": true, "name": who, "pending": false})),
     }
 }
 

@@ -2,7 +2,7 @@
 //! to be written of that is left in `effects`. Pure: the time comes along, in
 //! seconds since the epoch, as does every random number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -129,23 +129,18 @@ impl Room {
 
     pub(crate) fn remove(&mut self, name: &str, how: Leave, now: f64) {
         let renamed = self.registry.remove(name, how, now);
-        let mut old: Vec<String> = vec![name.to_owned()];
-        while let Some(before) = (self.renames.iter())
-            .find(|(from, to)| old.contains(to) && !old.contains(from))
-            .map(|(from, _)| from.clone())
-        {
-            old.push(before);
-        }
-        old.retain(|name| !self.registry.is_registered(name));
-        for name in &old {
-            self.seen.remove(name);
-            self.active.remove(name);
-            self.cursors.remove(name);
-            self.roles.remove(name);
-        }
+        self.seen.remove(name);
+        self.active.remove(name);
+        self.cursors.remove(name);
+        self.roles.remove(name);
         self.keep("roles.json", json!(self.roles));
         self.keep("mcp_cursors.json", json!(self.cursors));
         self.follow(renamed);
+        if !self.rules.keeps_renames {
+            self.renames
+                .retain(|from, to| from.as_str() != name && to.as_str() != name);
+            self.keep("renames.json", json!(self.renames));
+        }
         self.keep_registry();
     }
 
@@ -197,23 +192,39 @@ impl Room {
                 message.sender.clone_from(&to);
             }
         }
-        self.renames.remove(&to);
-        self.renames.insert(from, to);
-        self.keep("renames.json", json!(self.renames));
+        self.note_rename(from, to);
         self.keep("roles.json", json!(self.roles));
         self.keep("mcp_cursors.json", json!(self.cursors));
         self.keep_registry();
     }
 
-    /// What a name is now, however often it was changed.
-    pub(crate) fn current<'a>(&'a self, mut name: &'a str) -> &'a str {
-        for _ in 0..self.renames.len() {
-            match self.renames.get(name) {
-                Some(to) if !self.registry.is_registered(name) => name = to,
-                _ => break,
-            }
+    /// Remembers that a name is another now, for heartbeats.
+    pub(crate) fn note_rename(&mut self, from: String, to: String) {
+        self.renames.insert(from, to);
+        self.keep("renames.json", json!(self.renames));
+    }
+
+    /// What a heartbeat of `name` is answered. As agentchattr, it follows all
+    /// renames that it remembers, even away from a name that somebody bears:
+    /// the answer may be another instance. That one counts as heard of, too.
+    pub(crate) fn redirected(&mut self, name: &str, now: f64) -> Option<String> {
+        let mut followed = BTreeSet::new();
+        let mut current = name.to_owned();
+        while let Some(to) = self.renames.get(&current)
+            && followed.insert(current.clone())
+        {
+            current.clone_from(to);
         }
-        name
+        let found = if self.registry.is_registered(&current) {
+            Some(current)
+        } else {
+            let base = name.split('-').next().unwrap_or(name);
+            self.registry.only_one_of(base)
+        };
+        if let Some(found) = &found {
+            self.touch(found, now);
+        }
+        found
     }
 
     pub(crate) fn append(&mut self, file: &str, line: String) {

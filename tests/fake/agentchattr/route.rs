@@ -121,6 +121,7 @@ mod tests {
             grace: 30.0,
             crash_timeout: 15.0,
             keeps_registry: false,
+            keeps_renames: false,
         };
         let mut registry = Registry::new(&rules, Vec::new());
         for token in ["1", "2"] {

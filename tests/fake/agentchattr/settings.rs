@@ -75,6 +75,8 @@ pub(crate) struct Rules {
     pub(crate) crash_timeout: f64,
     /// Instances outlive the server.
     pub(crate) keeps_registry: bool,
+    /// Renames outlive the instances that they are of.
+    pub(crate) keeps_renames: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -178,6 +180,7 @@ impl Settings {
                 grace: 30.0 * scale,
                 crash_timeout: 15.0 * scale,
                 keeps_registry: args.release == Release::V5,
+                keeps_renames: args.release == Release::V5,
             },
         })
     }

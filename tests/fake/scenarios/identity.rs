@@ -14,7 +14,7 @@ use crate::world::{World, soon};
 const SUSPEND: Duration = Duration::from_secs(20);
 
 /// What an agent says when it is asked.
-fn saying(text: &str) -> String {
+pub(crate) fn saying(text: &str) -> String {
     let arguments = json!({"sender": "x", "channel": "general", "message": text});
     format!("chat_send={arguments}")
 }

@@ -19,6 +19,7 @@ mod identity;
 mod outer;
 #[path = "../real/processes.rs"]
 mod processes;
+mod renames;
 mod seat;
 mod server;
 #[path = "../real/wait.rs"]
@@ -55,12 +56,16 @@ struct Args {
     only: Vec<String>,
 }
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 20] = [
     "crash-timeout",
     "suspend",
     "restart-one",
     "restart-three",
     "second-instance",
+    "second-after-stop",
+    "third-after-first",
+    "second-after-kill",
+    "kill-after-stop",
     "human-rename",
     "hundred-mentions",
     "long-prompt",
@@ -131,6 +136,10 @@ async fn run(name: &str, config: Config, command: &str) -> Result<()> {
         "restart-one" => identity::restart_one(world).await,
         "restart-three" => identity::restart_three(world).await,
         "second-instance" => identity::second_instance(world).await,
+        "second-after-stop" => renames::second_after_stop(world).await,
+        "third-after-first" => renames::third_after_first(world).await,
+        "second-after-kill" => renames::second_after_kill(world).await,
+        "kill-after-stop" => renames::kill_after_stop(world).await,
         "human-rename" => identity::human_rename(world).await,
         "hundred-mentions" => delivery::hundred_mentions(world).await,
         "long-prompt" => delivery::long_prompt(world).await,

@@ -60,6 +60,26 @@ async fn names_follow_the_slots_of_a_family() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_follows_renames_past_names_that_somebody_bears() {
+    for release in ["0.4", "0.5"] {
+        let server = Agentchattr::start(&["--release", release]);
+        let (_, first) = server.register("claude").await;
+        let (_, second) = server.register("claude").await;
+        server.deregister(&first).await;
+        assert_eq!(server.beat(&second).await, beaten("claude"));
+        let (name, third) = server.register("claude").await;
+        assert_eq!(name, "claude-2");
+        // `claude-2` has been `claude`, which is `claude-1` now.
+        assert_eq!(server.beat(&third).await, beaten("claude-1"), "{release}");
+        let claim = json!({"sender": "x"});
+        assert_eq!(
+            server.tool(Some(&third), "chat_claim", claim).await,
+            r#"{"confirmed_name": "claude-2", "label": "Claude 2", "base": "claude"}"#
+        );
+    }
+}
+
+#[tokio::test]
 async fn names_are_claimed_unless_somebody_has_them() {
     let server = Agentchattr::start(&[]);
     let mut tokens = Vec::new();
