@@ -12,6 +12,7 @@ use crate::control::protocol::Local;
 use crate::paths::{self, Env};
 use crate::types::context::CONTROL_VAR;
 use crate::types::identity::SessionId;
+use crate::types::no_proxy::exempt_loopback;
 
 /// The variable that holds the session's id.
 pub(super) const ID_VAR: &str = "WRAPPER_SESSION_ID";
@@ -81,7 +82,11 @@ pub(super) fn exec(local: &Local) -> String {
     }
     let mut command = Command::new(&local.command);
     command.args(&local.args);
-    command.envs(local.env.iter().map(|(name, value)| (name, value.expose())));
+    let mut env = paths::env();
+    let own = local.env.iter();
+    env.extend(own.map(|(name, value)| (name.into(), value.expose().into())));
+    exempt_loopback(&mut env);
+    command.envs(env);
     if let Some(cwd) = &local.cwd {
         command.current_dir(cwd);
     }

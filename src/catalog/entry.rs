@@ -106,7 +106,7 @@ impl Entry {
             hosted: None,
             source: server.map_or(Source::Session, |server| match server.origin {
                 Origin::Hub => Source::Hub,
-                Origin::Project => Source::Project,
+                Origin::Project | Origin::Rewritten => Source::Project,
                 Origin::Config => Source::Config,
                 Origin::Session => Source::Session,
             }),
@@ -191,6 +191,6 @@ fn credential_kind(server: &Server) -> Option<&'static str> {
     }
 }
 
-fn time(at: SystemTime) -> String {
+pub(super) fn time(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -59,6 +59,8 @@ pub struct Parts {
 pub struct Catalog {
     parts: Parts,
     entries: Mutex<BTreeMap<ServerName, Entry>>,
+    /// Those of the project that the agent is not told of.
+    left_out: Vec<Listed>,
     /// Held by the one change that is under way.
     turn: tokio::sync::Mutex<()>,
     /// Told whenever an entry may be shown otherwise.
@@ -101,12 +103,23 @@ impl Catalog {
         });
         let catalog = Self {
             entries: Mutex::new(entries.collect()),
+            left_out: Vec::new(),
             parts,
             turn: tokio::sync::Mutex::default(),
             news: watch::Sender::default(),
         };
         catalog.adopt();
         catalog
+    }
+
+    /// The same, which shows these as well.
+    #[must_use]
+    pub fn without(self, mut left_out: Vec<Listed>) -> Self {
+        let now = entry::time(SystemTime::now());
+        for server in &mut left_out {
+            server.evidence_at.clone_from(&now);
+        }
+        Self { left_out, ..self }
     }
 
     /// The servers that the agent is told of at its next start, the hub first:
@@ -167,7 +180,9 @@ impl Catalog {
     pub fn list(&self) -> Vec<Listed> {
         let entries = self.entries();
         let listed = entries.iter().map(|(name, entry)| self.shown(name, entry));
-        listed.collect()
+        let left_out = self.left_out.iter();
+        let left_out = left_out.filter(|server| !entries.contains_key(&server.name));
+        listed.chain(left_out.cloned()).collect()
     }
 
     /// Tells when they may be shown otherwise than now.
@@ -185,8 +200,11 @@ impl Catalog {
     /// If there is none of that name.
     pub fn get(&self, name: &ServerName) -> Result<Listed, Unknown> {
         let entries = self.entries();
-        let entry = entries.get(name).ok_or_else(|| Unknown(name.clone()))?;
-        Ok(self.shown(name, entry))
+        if let Some(entry) = entries.get(name) {
+            return Ok(self.shown(name, entry));
+        }
+        let left_out = self.left_out.iter().find(|server| server.name == *name);
+        left_out.cloned().ok_or_else(|| Unknown(name.clone()))
     }
 
     /// A command that the agent runs itself.

@@ -95,6 +95,33 @@ pub enum State {
     Unconnected,
     /// The next restart changes it.
     PendingRestart,
+    /// The agent is not told of it: `reason` says why.
+    LeftOut,
+}
+
+impl Listed {
+    /// A server of the project that the agent is not told of.
+    #[must_use]
+    pub fn left_out(name: ServerName, r#type: Type, why: String) -> Self {
+        Self {
+            name,
+            r#type,
+            url: None,
+            command: None,
+            hosted: None,
+            source: Source::Project,
+            route: Route::None,
+            credential: None,
+            state: State::LeftOut,
+            outcome: None,
+            reason: Some(why),
+            evidence: Step::Configured,
+            evidence_at: String::new(),
+            initialized: 0,
+            listed: 0,
+            called: 0,
+        }
+    }
 }
 
 /// What came of a change.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value};
 
+use super::plan;
 use super::program::{self, environment};
 use super::setting::Setting;
 use crate::cli::Run;
@@ -14,11 +15,12 @@ use crate::inject;
 use crate::paths;
 use crate::report::{self, Failure};
 use crate::servers::given::{self, Given};
-use crate::servers::project::{self, Project};
+use crate::servers::project::{self, LeftOut, Project};
 use crate::servers::source;
 use crate::servers::trust::{self, Answer, Trust};
 use crate::types::agent::{AgentSpec, Dialect, Inject};
 use crate::types::exit::Exit;
+use crate::types::identity::ServerName;
 use crate::types::server::{Kind, Origin, Server};
 use crate::types::text::one_line;
 
@@ -28,6 +30,8 @@ pub(super) struct Told {
     pub(super) servers: Vec<Server>,
     /// The project's file, unless the agent is to be left alone with it.
     pub(super) project: Option<inject::Project>,
+    /// The project's servers that the agent is not told of.
+    pub(super) left_out: Vec<LeftOut>,
     /// What the user was warned of: for the log as well.
     pub(super) warnings: Vec<String>,
     /// The user's own servers, if being told of ours would displace them.
@@ -67,10 +71,15 @@ pub(super) fn find(setting: &Setting, spec: &AgentSpec, args: &Run) -> Result<To
         .map_err(|error| failed(error.into()))?;
     told.give(given, spec)?;
     if spec.merge_project {
-        let found = project::read(&spec.cwd, own, &env)
-            .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
-        if let Some(found) = found {
-            told.add(found, spec, &state, args)?;
+        let reading = project::read(&spec.cwd, own, &env);
+        told.warnings.extend(reading.warning);
+        if let Some(found) = reading.project {
+            told.add(found, setting, spec, args).map_err(failed)?;
+        }
+    }
+    for server in &mut told.servers {
+        if let Kind::Command(command) = &mut server.kind {
+            program::exempt(command, &env);
         }
     }
     let unstartable = told.servers.iter().filter_map(|server| {
@@ -110,54 +119,86 @@ impl Told {
         Ok(())
     }
 
-    /// Adds the project's servers if the user trusts them.
+    /// Adds the project's servers if the user trusts them. What of them the
+    /// agent cannot have is left out.
     fn add(
         &mut self,
         found: Project,
+        setting: &Setting,
         spec: &AgentSpec,
-        state: &Path,
         args: &Run,
-    ) -> Result<(), Failure> {
+    ) -> anyhow::Result<()> {
         let file = found.path.display().to_string();
         if spec.inject.is_none() {
             report::note(format_args!(
                 "`{}` has no `mcp_inject`: the servers of {file} are left out",
                 spec.name
             ));
+            self.left_out = found.all_left_out("the agent has no `mcp_inject`");
             return Ok(());
         }
-        let trusted =
-            found.entries.is_empty() || is_trusted(&found, spec, state, args).map_err(failed)?;
-        let wanted = found.entries.iter().map(|entry| entry.name.to_string());
-        let wanted: Vec<String> = wanted.collect();
-        if !settles_itself(spec, args) {
-            self.project = Some(inject::Project {
-                names: found.names.clone(),
-                wanted: if trusted { wanted } else { Vec::new() },
-            });
-        }
-        if !trusted {
-            return Ok(());
-        }
-        let usable = found
-            .usable(spec.dialect.reads_project())
-            .map_err(|error| Failure::new(Exit::Failed, error).hint(project::HINT))?;
-        self.warnings.extend(usable.warnings);
-        for server in usable.servers {
-            if let Some(other) = (self.servers.iter()).find(|other| other.name == server.name) {
-                let whose = match other.origin {
-                    Origin::Session => "this launch",
-                    _ => "your configuration",
-                };
-                self.warnings.push(format!(
-                    "the server `{}` of {file} is left out: {whose} has one of that name",
-                    server.name
-                ));
-            } else {
-                self.servers.push(server);
+        let state = paths::state(&setting.env);
+        let trusted = found.entries.is_empty() || is_trusted(&found, spec, &state, args)?;
+        let names = found.names.clone();
+        if trusted {
+            let usable = found.usable(spec.dialect);
+            self.warnings.extend(usable.warnings);
+            self.left_out = usable.left_out;
+            let mut wanted = usable.native;
+            for server in usable.servers {
+                let name = server.name.clone();
+                let is_command = matches!(server.kind, Kind::Command(_));
+                match self.why_not(&server, setting, spec)? {
+                    None => {
+                        wanted.push(name);
+                        self.servers.push(server);
+                    }
+                    Some(why) => self.left_out.push(LeftOut {
+                        name: one_line(name.as_str(), 128),
+                        is_command,
+                        why,
+                    }),
+                }
             }
+            let left_out = self.left_out.iter().map(|LeftOut { name, why, .. }| {
+                format!("the server `{name}` of {file} is left out: {why}")
+            });
+            let left_out: Vec<String> = left_out.collect();
+            self.warnings.extend(left_out);
+            self.settle(names, &wanted, spec, args);
+        } else {
+            self.left_out = found.all_left_out("nobody has said yes to it");
+            self.settle(names, &[], spec, args);
         }
         Ok(())
+    }
+
+    /// Notes which of its servers an agent that reads the file may have.
+    fn settle(&mut self, names: Vec<String>, wanted: &[ServerName], spec: &AgentSpec, args: &Run) {
+        if !settles_itself(spec, args) {
+            let wanted = wanted.iter().map(ToString::to_string).collect();
+            self.project = Some(inject::Project { names, wanted });
+        }
+    }
+
+    /// Why the agent cannot have that server of the project, if it cannot.
+    fn why_not(
+        &self,
+        server: &Server,
+        setting: &Setting,
+        spec: &AgentSpec,
+    ) -> anyhow::Result<Option<String>> {
+        let name = &server.name;
+        let same = |other: &&Server| other.name.as_str().eq_ignore_ascii_case(name.as_str());
+        if let Some(other) = self.servers.iter().find(same) {
+            let whose = match other.origin {
+                Origin::Session => "this launch",
+                Origin::Project | Origin::Rewritten => "the file",
+                _ => "your configuration",
+            };
+            return Ok(Some(format!("{whose} has one of that name")));
+        }
+        plan::cannot_tell(spec, setting, server)
     }
 }
 

@@ -105,7 +105,7 @@ impl Gear {
             cwd: spec.cwd.clone(),
         };
         Ok(Self {
-            catalog: Arc::new(Catalog::new(parts, &wiring.servers)),
+            catalog: Arc::new(Catalog::new(parts, &wiring.servers).without(wiring.left_out())),
             hosting,
             door,
         })

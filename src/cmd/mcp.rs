@@ -8,7 +8,7 @@ use super::entry;
 use super::found;
 use super::setting::block_on;
 use super::table::Table;
-use crate::catalog::shown::{Listed, Outcome, Verdict};
+use crate::catalog::shown::{Listed, Outcome, State, Verdict};
 use crate::cli::{Mcp, McpList, McpServer, McpSet};
 use crate::paths;
 use crate::report::{self, Failure};
@@ -54,7 +54,8 @@ fn list(args: &McpList) -> Result<Exit, Failure> {
 
 fn place(server: &Listed) -> &str {
     let place = server.url.as_deref().or(server.command.as_deref());
-    place.unwrap_or_default()
+    let left_out = (server.reason.as_deref()).filter(|_| server.state == State::LeftOut);
+    place.or(left_out).unwrap_or_default()
 }
 
 fn get(args: &McpServer) -> Result<Exit, Failure> {

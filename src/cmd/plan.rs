@@ -13,6 +13,7 @@ use super::program::environment;
 use super::registration;
 use super::setting::Setting;
 use crate::catalog::Catalog;
+use crate::catalog::shown::{self, Listed};
 use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
 use crate::paths::{self, Env};
 use crate::report::Failure;
@@ -60,6 +61,10 @@ impl Wiring {
 
     /// How the agent is told of the servers.
     pub(super) fn plan(&self, spec: &AgentSpec) -> Result<InjectPlan, Failure> {
+        self.planned(spec).map_err(unable)
+    }
+
+    fn planned(&self, spec: &AgentSpec) -> Result<InjectPlan, Unable> {
         let context = self.context.variables(&spec.session_env_prefix);
         let link = Link {
             proxy: self.proxy.clone(),
@@ -71,11 +76,25 @@ impl Wiring {
             settings: self.told.settings.clone(),
         };
         let servers: Vec<Server> = self.servers.iter().map(Server::as_told).collect();
-        inject::plan(spec, &servers, &link).map_err(unable)
+        inject::plan(spec, &servers, &link)
     }
 }
 
 impl Wiring {
+    /// The project's servers that the agent is not told of, as they are listed.
+    /// One whose name no server can have is told on stderr alone.
+    pub(super) fn left_out(&self) -> Vec<Listed> {
+        let left_out = self.told.left_out.iter().filter_map(|left_out| {
+            let kind = match left_out.is_command {
+                true => shown::Type::Local,
+                false => shown::Type::Remote,
+            };
+            let name = left_out.name.parse().ok()?;
+            Some(Listed::left_out(name, kind, left_out.why.clone()))
+        });
+        left_out.collect()
+    }
+
     /// The project's file, without what has been taken away since.
     fn project(&self) -> Option<inject::Project> {
         let mut project = self.told.project.clone()?;
@@ -176,6 +195,20 @@ pub(super) fn rehearse(
         key: Token::new("SESSION-KEY"),
     });
     Ok(wiring)
+}
+
+/// Why the agent cannot be told of that server, if it cannot.
+pub(super) fn cannot_tell(
+    spec: &AgentSpec,
+    setting: &Setting,
+    server: &Server,
+) -> anyhow::Result<Option<String>> {
+    let told = Told {
+        servers: vec![server.clone()],
+        ..Told::default()
+    };
+    let wiring = rehearse(spec, setting, &Arc::new(told), true)?;
+    Ok(wiring.planned(spec).err().map(|unable| unable.why))
 }
 
 /// A session as its agent and its servers know it.

@@ -13,7 +13,9 @@ use crate::report::Failure;
 use crate::terminal::pty::SpawnError;
 use crate::types::agent::AgentSpec;
 use crate::types::exit::Exit;
-use crate::types::server::Command;
+use crate::types::identity::Token;
+use crate::types::no_proxy::exempt_loopback;
+use crate::types::server::{Command, KEY_VAR, URL_VAR};
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
 /// the check that its directory exists.
@@ -95,9 +97,15 @@ pub(super) fn missing(server: &Command, env: &Env, cwd: &Path) -> Option<String>
     found.err().map(|(_, why)| why)
 }
 
-/// The caller's environment with what the configuration takes and sets.
+/// The caller's environment with what the configuration takes and sets, for
+/// the agent and for every command that we start for it. Our own addresses
+/// never lead through a proxy.
 pub(super) fn environment(spec: &AgentSpec, env: &Env) -> Env {
     let mut env = env.clone();
+    // Those of a session around this one open that session's proxy.
+    for name in [KEY_VAR, URL_VAR] {
+        env.remove(OsStr::new(name));
+    }
     for name in &spec.strip_env {
         env.remove(OsStr::new(name));
     }
@@ -106,7 +114,26 @@ pub(super) fn environment(spec: &AgentSpec, env: &Env) -> Env {
             .iter()
             .map(|(key, value)| (key.into(), value.into())),
     );
+    exempt_loopback(&mut env);
     env
+}
+
+/// Has a server's own variables leave this machine's addresses alone, where
+/// they name a proxy or its exceptions: they are laid over those of the agent,
+/// which `env` are.
+pub(super) fn exempt(server: &mut Command, env: &Env) {
+    let own = server.env.iter();
+    let mut whole = env.clone();
+    whole.extend(own.map(|(name, value)| (name.into(), value.expose().into())));
+    let before = whole.clone();
+    exempt_loopback(&mut whole);
+    for (name, value) in whole {
+        if before.get(&name) != Some(&value)
+            && let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+        {
+            server.env.insert(name.to_owned(), Token::new(value));
+        }
+    }
 }
 
 pub(super) fn spawn_failure(error: SpawnError) -> Failure {

@@ -73,8 +73,10 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
 fn servers(session: &Session) -> String {
     let ready = |server: &&_| matches!(server, shown::State::Ready);
     let states = session.mcp.iter().map(|server| server.state);
-    let count = states.collect::<Vec<_>>().iter().filter(ready).count();
-    match session.mcp.len() {
+    let told = |state: &_| !matches!(state, shown::State::LeftOut);
+    let states: Vec<shown::State> = states.filter(told).collect();
+    let count = states.iter().filter(ready).count();
+    match states.len() {
         all if all == count => all.to_string(),
         all => format!("{count} of {all}"),
     }

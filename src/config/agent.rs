@@ -58,7 +58,7 @@ pub(super) fn spec(
         label: options.label.clone().or(raw.label),
         color: raw.color,
         env: raw.env,
-        strip_env: raw.strip_env.unwrap_or_else(|| vec!["CLAUDECODE".into()]),
+        strip_env: raw.strip_env,
         dialect,
         transport: raw.mcp_transport.unwrap_or_default(),
         http_key: raw.mcp_http_key,

@@ -100,7 +100,11 @@ impl Layers {
                 continue;
             };
             let mut base = base.clone();
-            base.retain(|key, _| key != "label" && key != "color");
+            base.retain(|key, _| {
+                !["label", "color", "exported_env"]
+                    .iter()
+                    .any(|own| key == *own)
+            });
             let own = std::mem::take(agent);
             let at = format!("agents.{name}");
             let mut inherited = Vec::new();

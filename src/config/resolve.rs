@@ -183,11 +183,18 @@ impl Config {
             .or_else(|| raw.cwd.as_ref().map(PathBuf::from))
             .map_or_else(|| self.cwd.clone(), |cwd| self.cwd.join(cwd));
         let settings = self.launched.settings_path.as_deref();
-        spec(name, raw.clone(), cwd, settings, options).map_err(|(key, what)| {
+        let mut spec = spec(name, raw.clone(), cwd, settings, options).map_err(|(key, what)| {
             let file = self.origin(&format!("agents.{name}.{key}"));
             let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
             Error::new(format_args!("{file}agent `{name}`: {what}"))
-        })
+        })?;
+        // An agent may be what started us: what it says of its session, some of
+        // which opens it, is not for another.
+        let exported = self.agents.values().flat_map(|agent| &agent.exported_env);
+        spec.strip_env.extend(exported.cloned());
+        spec.strip_env.sort();
+        spec.strip_env.dedup();
+        Ok(spec)
     }
 
     /// Whether there is an agent of that name.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::paths::{self, Env};
 use crate::types::identity::Token;
+use crate::types::no_proxy::exempt_loopback;
 use crate::types::secret;
 use crate::types::server::Command;
 
@@ -42,6 +43,7 @@ impl Program {
         env.extend(own.map(|(name, value)| (name.into(), value.expose().into())));
         let ours = variables.iter();
         env.extend(ours.map(|(name, value)| (name.into(), value.into())));
+        exempt_loopback(&mut env);
         Self {
             name: command.program.clone().into(),
             args: command.args.clone(),

@@ -157,7 +157,7 @@ fn remote(
     let http = transport == Transport::Http;
     let in_settings = matches!(spec.inject, Some(Inject::SettingsFile { .. }));
     let (kind, key) = match dialect {
-        Dialect::Codex if !http => return Err("be reached over SSE".to_owned()),
+        Dialect::Codex if !http => return Err("reach a server over SSE".to_owned()),
         Dialect::Codex => (None, "url"),
         Dialect::Opencode => (Some("remote"), "url"),
         Dialect::Gemini | Dialect::Qwen => (None, if http { "httpUrl" } else { "url" }),

@@ -54,7 +54,7 @@ pub enum Format {
 pub struct Unable {
     agent: String,
     server: String,
-    why: String,
+    pub why: String,
     /// The way out.
     pub hint: String,
 }
@@ -298,7 +298,7 @@ fn unable(spec: &AgentSpec, server: &Server, why: &str) -> Unable {
             "set `mcp_inject` of `[agents.{}]` to another mode",
             spec.name
         ),
-        Origin::Project => format!(
+        Origin::Project | Origin::Rewritten => format!(
             "leave the project's servers out with `mcp_merge_project = false` under `[agents.{}]`",
             spec.name
         ),

@@ -79,15 +79,9 @@ fn file(file: &PlannedFile) -> Value {
     }
 }
 
+/// Variables and files: the arguments stand in the command that is run.
 impl fmt::Display for InjectPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for arg in &self.args {
-            writeln!(
-                f,
-                "argument  {}",
-                shell_words::quote(&arg.to_string_lossy())
-            )?;
-        }
         for (name, value) in &self.env {
             writeln!(f, "variable  {name}={value}")?;
         }

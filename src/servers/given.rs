@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::project;
+use super::document;
 use super::spelling::{self, Around, Author};
 use crate::paths::Env;
 use crate::types::identity::ServerName;
@@ -52,9 +52,9 @@ pub fn given(
         let shown = format!("`--mcp-file` {}", path.display());
         let bad = |what: String| Error(format!("cannot read {shown}: {what}"));
         let content = fs::read(path).map_err(|error| bad(error.to_string()))?;
-        let servers = project::servers(&content).map_err(bad)?;
+        let servers = document::servers(&content).map_err(bad)?;
         let servers = servers.ok_or_else(|| bad("it has no `mcpServers`".to_owned()))?;
-        for (name, entry) in &servers {
+        for (name, entry) in &servers.servers {
             given.add(&shown, name, entry, own, around)?;
         }
     }

@@ -1,6 +1,7 @@
 //! MCP servers besides the hub: where they come from, and what an agent is
 //! told to start for them.
 
+mod document;
 mod git;
 pub mod given;
 pub mod project;

@@ -1,32 +1,42 @@
 //! The servers that a project wants: `mcpServers` of its `.mcp.json`.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::document::{self, List};
 pub use super::shown::Shown;
 use super::spelling::{self, Around, Author, Mistake, Wrong};
 use crate::paths::Env;
-use crate::types::identity::ServerName;
+use crate::types::agent::Dialect;
+use crate::types::identity::{BadServerName, ServerName};
+use crate::types::jsonc;
 use crate::types::server::{ContextLevel, Kind, Origin, Server};
 use crate::types::text::one_line;
+use crate::types::variables::Unset;
 
 /// The file's name, in the directory where the agent runs.
 pub const FILE: &str = ".mcp.json";
 
-/// Bytes that a file may have: more is no list of servers.
-const LIMIT: u64 = 1 << 20;
+/// Servers that a file may name, and bytes of all their names: agents are told
+/// of them by arguments, which the system limits.
+const MOST: usize = 200;
+const MOST_NAMES: usize = 16 << 10;
 
-/// The way out of every error here.
-pub const HINT: &str =
-    "repair it, or set `mcp_merge_project = false` for the agent to go without its servers";
+/// Bytes that one server may have, and all that are handed on.
+const MOST_ENTRY: usize = 16 << 10;
+const MOST_ENTRIES: usize = 64 << 10;
+
+/// What the project's file says: it never ends a launch, in whatever shape it is.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// None: it names no servers, or there is no such file.
+    pub project: Option<Project>,
+    /// Why a file that is there says nothing, for the user. No value is in it.
+    pub warning: Option<String>,
+}
 
 /// What a project's file asks for. Nothing of it may be used before the user
 /// trusts it.
@@ -39,6 +49,10 @@ pub struct Project {
     /// Those that are to be used: none that is switched off, none of our own
     /// name.
     pub entries: Vec<Entry>,
+    /// Those that no agent is told of.
+    left_out: Vec<LeftOut>,
+    /// Agents that read the file by themselves understand it as a whole.
+    is_native: bool,
 }
 
 /// One server of a project's file.
@@ -48,13 +62,33 @@ pub struct Entry {
     /// For the question of trust.
     pub shown: Shown,
     read: Result<spelling::Entry, Mistake>,
+    /// A variable that has no value, wherever it stands.
+    unset: Option<Unset>,
+    is_command: bool,
+    /// Claude itself would read another server.
+    is_unusual: bool,
+    /// So would the other agents that read the file.
+    has_unusual_variable: bool,
+}
+
+/// A server of the project that the agent is not told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// As the file has it, fit for a terminal.
+    pub name: String,
+    pub is_command: bool,
+    /// No value of the entry is in it.
+    pub why: String,
 }
 
 /// What of a project's file can be used, and what cannot.
 #[derive(Debug, Default)]
 pub struct Usable {
     pub servers: Vec<Server>,
-    /// What is left out and why, a line each, for the user.
+    /// Those that the agent, which reads the file, alone understands.
+    pub native: Vec<ServerName>,
+    pub left_out: Vec<LeftOut>,
+    /// What of an entry is ignored, a line each, for the user.
     pub warnings: Vec<String>,
 }
 
@@ -80,180 +114,209 @@ impl Digest {
     }
 }
 
-/// A file that cannot be used: which, and what is wrong, without any value of
-/// it. [`HINT`] is the way out.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the servers of {}: {what}", .path.display())]
-pub struct Error {
-    path: PathBuf,
-    what: String,
+/// Reads `.mcp.json` of `cwd`. `own` is the name of our own server. Variables
+/// are replaced from `env`.
+#[must_use]
+pub fn read(cwd: &Path, own: &ServerName, env: &Env) -> Reading {
+    let path = cwd.join(FILE);
+    let unusable = |what: String| Reading {
+        project: None,
+        warning: Some(format!(
+            "the servers of {} are left out: {what}",
+            path.display()
+        )),
+    };
+    let content = match document::content(&path) {
+        Ok(Some(content)) => content,
+        Ok(None) => return Reading::default(),
+        Err(what) => return unusable(what),
+    };
+    match project(cwd, &path, &content, own, env) {
+        Ok(project) => Reading {
+            project,
+            warning: None,
+        },
+        Err(what) => unusable(what),
+    }
 }
 
-/// Reads `.mcp.json` of `cwd`; none if there is none, or it names no servers.
-/// `own` is the name of our own server. Variables are replaced from `env`.
-///
-/// # Errors
-/// A file that cannot be read, is no regular one, or is no JSON object with an
-/// object of servers.
-pub fn read(cwd: &Path, own: &ServerName, env: &Env) -> Result<Option<Project>, Error> {
-    let path = cwd.join(FILE);
-    let bad = |what: String| Error {
-        path: path.clone(),
-        what,
-    };
-    let Some(content) = content(&path).map_err(bad)? else {
+fn project(
+    cwd: &Path,
+    path: &Path,
+    content: &[u8],
+    own: &ServerName,
+    env: &Env,
+) -> Result<Option<Project>, String> {
+    let Some(List { servers, is_native }) = document::servers(content)? else {
         return Ok(None);
     };
-    let Some(servers) = servers(&content).map_err(bad)? else {
+    let names: Vec<String> = servers.keys().cloned().collect();
+    if names.is_empty() {
         return Ok(None);
+    }
+    if names.len() > MOST || names.iter().map(String::len).sum::<usize>() > MOST_NAMES {
+        return Err(format!(
+            "they are more than {MOST}, or their names too long"
+        ));
+    }
+    let around = Around {
+        env,
+        dir: cwd,
+        by: Author::Project,
     };
-    let mut entries = Vec::new();
-    for (name, entry) in &servers {
-        let name: ServerName =
-            (name.clone().try_into()).map_err(|error| bad(format!("`mcpServers`: {error}")))?;
-        if name == *own {
-            continue;
+    let mut project = Project {
+        path: path.to_owned(),
+        digest: Digest::of(content),
+        names,
+        entries: Vec::new(),
+        left_out: Vec::new(),
+        is_native: is_native && jsonc::is_strict(content),
+    };
+    let mut room = MOST_ENTRIES;
+    for (text, entry) in &servers {
+        if *text != own.as_str()
+            && let Err(why) = project.add(text, entry, own, around, &mut room)
+        {
+            let name = one_line(text, LONGEST_NAME);
+            let is_command = entry.get("command").is_some();
+            project.left_out.push(LeftOut {
+                name,
+                is_command,
+                why,
+            });
         }
-        let around = Around {
-            env,
-            dir: cwd,
-            by: Author::Project,
-        };
+    }
+    Ok(Some(project))
+}
+
+/// Characters of a name that are shown.
+const LONGEST_NAME: usize = 128;
+
+impl Project {
+    /// Adds an entry, unless it is switched off.
+    fn add(
+        &mut self,
+        text: &str,
+        entry: &Value,
+        own: &ServerName,
+        around: Around<'_>,
+        room: &mut usize,
+    ) -> Result<(), String> {
         let read = match spelling::parse(entry, around) {
-            Ok(None) => continue,
+            Ok(None) => return Ok(()),
             Ok(Some(read)) => Ok(read),
             Err(mistake) => Err(mistake),
         };
-        entries.push(Entry {
+        let name: ServerName = (text.parse()).map_err(|error: BadServerName| error.to_string())?;
+        if is_alike(&name, own) {
+            return Err(format!("agents would take it for `{own}`, which is ours"));
+        }
+        let size = entry.to_string().len();
+        if size > MOST_ENTRY {
+            return Err(format!("it is larger than {} KiB", MOST_ENTRY >> 10));
+        }
+        *room = room.checked_sub(size).ok_or_else(|| {
+            format!(
+                "the servers of a project have {} KiB at most",
+                MOST_ENTRIES >> 10
+            )
+        })?;
+        self.entries.push(Entry {
             shown: Shown::of(&name, entry),
+            unset: spelling::unset(entry, around.env),
+            is_command: entry.get("command").is_some(),
+            is_unusual: spelling::is_unusual(entry),
+            has_unusual_variable: spelling::has_unusual_variable(entry),
             name,
             read,
         });
+        Ok(())
     }
-    let digest = Digest::of(&content);
-    Ok((!servers.is_empty()).then(|| Project {
-        path,
-        digest,
-        names: servers.keys().cloned().collect(),
-        entries,
-    }))
-}
 
-impl Project {
-    /// The servers, for a user who trusts them. One that lacks a variable is
-    /// left out with a warning, as agents do it. An agent that `reads` the file
-    /// by itself is left alone with whatever we cannot hand on.
-    ///
-    /// # Errors
-    /// Entries that cannot be understood or handed on: all of them.
-    pub fn usable(self, reads: bool) -> Result<Usable, Error> {
-        let mut usable = Usable::default();
-        let mut wrong = Vec::new();
-        for Entry { name, read, .. } in self.entries {
-            let at = |key: &str| {
-                let dot = if key.is_empty() { "" } else { "." };
-                format!("`mcpServers.{}{dot}{key}`", one_line(name.as_str(), 128))
-            };
-            match read {
+    /// The servers as an agent of that dialect can have them, for a user who
+    /// trusts them. What cannot be understood, or lacks a variable, is left out.
+    /// An agent that reads the file by itself keeps what it alone understands.
+    #[must_use]
+    pub fn usable(self, dialect: Dialect) -> Usable {
+        let reads = dialect.reads_project() && self.is_native;
+        let mut usable = Usable {
+            left_out: self.left_out,
+            ..Usable::default()
+        };
+        for entry in self.entries {
+            let shown = one_line(entry.name.as_str(), LONGEST_NAME);
+            let why = match entry.read {
+                Err(Mistake {
+                    what: Wrong::Native(_),
+                    ..
+                }) if reads && entry.unset.is_none() && !entry.has_unusual_variable => {
+                    usable.native.push(entry.name);
+                    continue;
+                }
+                Err(Mistake { key, what }) if key.is_empty() => what.to_string(),
+                Err(Mistake { key, what }) => format!("`{key}`: {what}"),
+                Ok(_) if reads && dialect != Dialect::Claude && entry.has_unusual_variable => {
+                    "the agent reads the file by itself, and knows variables as `${NAME}` alone"
+                        .to_owned()
+                }
                 Ok(spelling::Entry { kind, unknown }) => {
                     usable.warnings.extend(unknown.iter().map(|key| {
                         format!(
-                            "{}: {} is ignored: unknown key",
-                            self.path.display(),
-                            at(key)
+                            "{}: `mcpServers.{shown}.{key}` is ignored: unknown key",
+                            self.path.display()
                         )
                     }));
-                    usable.servers.push(server(name, kind));
+                    // It is disabled in the file that claude reads, and told by us.
+                    let is_ours = !self.is_native || dialect == Dialect::Claude && entry.is_unusual;
+                    let origin = if is_ours {
+                        Origin::Rewritten
+                    } else {
+                        Origin::Project
+                    };
+                    usable.servers.push(server(entry.name, origin, kind));
+                    continue;
                 }
-                Err(_) if reads => {}
-                Err(Mistake {
-                    key,
-                    what: what @ Wrong::Unset(_),
-                }) => usable.warnings.push(format!(
-                    "{}: the server `{}` is left out: {}: {what}",
-                    self.path.display(),
-                    one_line(name.as_str(), 128),
-                    at(&key),
-                )),
-                Err(Mistake { key, what }) => wrong.push(format!("{}: {what}", at(&key))),
-            }
+            };
+            usable.left_out.push(LeftOut {
+                name: shown,
+                is_command: entry.is_command,
+                why,
+            });
         }
-        if wrong.is_empty() {
-            Ok(usable)
-        } else {
-            Err(Error {
-                path: self.path,
-                what: wrong.join("; "),
-            })
-        }
+        usable
+    }
+
+    /// All of them as left out, for a user who does not trust them.
+    #[must_use]
+    pub fn all_left_out(&self, why: &str) -> Vec<LeftOut> {
+        let left_out = self.entries.iter().map(|entry| LeftOut {
+            name: one_line(entry.name.as_str(), LONGEST_NAME),
+            is_command: entry.is_command,
+            why: why.to_owned(),
+        });
+        left_out.collect()
     }
 }
 
-fn server(name: ServerName, kind: Kind) -> Server {
+/// True if some agent makes one name of two in the names of their tools: then
+/// an approval of the tools of one would hold for those of the other.
+fn is_alike(one: &ServerName, other: &ServerName) -> bool {
+    let plain = |name: &ServerName| {
+        let word = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let plain: String = name.as_str().to_lowercase().chars().map(word).collect();
+        plain.trim_matches('_').to_owned()
+    };
+    plain(one) == plain(other)
+}
+
+fn server(name: ServerName, origin: Origin, kind: Kind) -> Server {
     Server {
         name,
-        origin: Origin::Project,
+        origin,
         kind,
         context: ContextLevel::default(),
     }
 }
 
-/// The bytes of a regular file that is no link, neither huge nor a pipe.
-fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
-            return Err("it is a symbolic link, which may point anywhere".to_owned());
-        }
-        Err(error) => return Err(error.to_string()),
-    };
-    let read = |file: File| -> io::Result<Result<Vec<u8>, &str>> {
-        if !file.metadata()?.is_file() {
-            return Ok(Err("it is no regular file"));
-        }
-        let mut content = Vec::new();
-        file.take(LIMIT + 1).read_to_end(&mut content)?;
-        if content.len() as u64 > LIMIT {
-            return Ok(Err("it is larger than 1 MiB"));
-        }
-        Ok(Ok(content))
-    };
-    match read(file) {
-        Ok(Ok(content)) => Ok(Some(content)),
-        Ok(Err(what)) => Err(what.to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The object of servers; none if there is none.
-pub(super) fn servers(content: &[u8]) -> Result<Option<Map<String, Value>>, String> {
-    match serde_json::from_slice(content).map_err(|error| error.to_string())? {
-        Value::Object(mut root) => match root.remove("mcpServers") {
-            None => Ok(None),
-            Some(Value::Object(servers)) => Ok(Some(servers)),
-            Some(_) => Err("`mcpServers` must be an object".to_owned()),
-        },
-        _ => Err("expected an object at line 1".to_owned()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_sha_256() {
-        assert_eq!(
-            Digest::of(b"abc").as_str(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-    }
-}
+mod tests;

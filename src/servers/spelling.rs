@@ -13,14 +13,14 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use self::form::{Form, form, style, url_key};
-use self::keys::{KNOWN, LEFT_OUT, REFUSED, URLS};
+use self::keys::{KNOWN, LEFT_OUT, OTHERS, REFUSED, URLS};
 use crate::paths::{self, Env};
 use crate::types::agent::Transport;
 use crate::types::identity::Token;
 use crate::types::server::{Command, Headers, Kind, Remote};
 use crate::types::source::{is_header_name, is_header_value, is_variable};
 use crate::types::text::one_line;
-use crate::types::variables::{Style, Unset, Variables};
+use crate::types::variables::{self, Style, Unset, Variables};
 
 /// What is wrong with an entry, and under which of its keys: `env.KEY`,
 /// `args[1]`, or nothing for the entry itself.
@@ -43,6 +43,9 @@ pub enum Wrong {
     /// The caller's environment lacks it, not the entry.
     #[error(transparent)]
     Unset(#[from] Unset),
+    /// The agent whose spelling it is understands it, and no other could be told.
+    #[error("{0}")]
+    Native(&'static str),
     #[error("{0}")]
     Entry(String),
 }
@@ -81,6 +84,58 @@ pub enum Author {
 /// Characters of a key that are shown.
 const LONG: usize = 120;
 
+/// True if an agent that reads the entry by itself, in claude's spelling, would
+/// take it for another: it has variables or keys of other agents.
+#[must_use]
+pub fn is_unusual(entry: &Value) -> bool {
+    let Value::Object(map) = entry else {
+        return false;
+    };
+    let is_other = |key: &String| OTHERS.contains(&key.as_str());
+    let kind = map.get("type").and_then(Value::as_str);
+    let is_typed = match map.contains_key("url") {
+        true => matches!(kind, Some("http" | "sse" | "streamable-http")),
+        false => matches!(kind, None | Some("stdio")),
+    };
+    !is_typed
+        || map.get("command").is_some_and(Value::is_array)
+        || map.keys().any(is_other)
+        || has_unusual(entry, style(map))
+}
+
+/// True if a text of the entry has a variable that claude does not know.
+#[must_use]
+pub fn has_unusual_variable(entry: &Value) -> bool {
+    let style = entry.as_object().map_or(Style::Shell, style);
+    has_unusual(entry, style)
+}
+
+fn has_unusual(value: &Value, of_command: Style) -> bool {
+    match value {
+        Value::String(text) => variables::has_unusual(text, of_command),
+        Value::Array(items) => items.iter().any(|item| has_unusual(item, of_command)),
+        Value::Object(members) => members.iter().any(|(key, value)| {
+            let is_sent = URLS.contains(&key.as_str()) || key == "headers";
+            let style = if is_sent { Style::Opencode } else { of_command };
+            has_unusual(value, style)
+        }),
+        _ => false,
+    }
+}
+
+/// The first variable of an entry that has no value, wherever it stands.
+#[must_use]
+pub fn unset(value: &Value, env: &Env) -> Option<Unset> {
+    match value {
+        Value::String(text) => Variables { env, root: None }
+            .replace(text, Style::Shell)
+            .err(),
+        Value::Array(items) => items.iter().find_map(|item| unset(item, env)),
+        Value::Object(members) => members.values().find_map(|value| unset(value, env)),
+        _ => None,
+    }
+}
+
 /// Reads an entry; none if it is switched off.
 ///
 /// # Errors
@@ -90,6 +145,14 @@ pub fn parse(entry: &Value, around: Around<'_>) -> Result<Option<Entry>, Mistake
     let Value::Object(map) = entry else {
         return Err(wrong("", format!("expected an object, not {}", a(entry))));
     };
+    // `null` is a key that is not there.
+    let absent = map.values().any(Value::is_null);
+    let present = absent.then(|| {
+        let set = map.iter().filter(|(_, value)| !value.is_null());
+        set.map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    });
+    let map: &Map<String, Value> = present.as_ref().unwrap_or(map);
     let off = flag(map, "enabled")? == Some(false) || flag(map, "disabled")? == Some(true);
     if off {
         return Ok(None);
@@ -100,7 +163,8 @@ pub fn parse(entry: &Value, around: Around<'_>) -> Result<Option<Entry>, Mistake
             && (is_project || **key != "auth")
     };
     if let Some(key) = REFUSED.iter().find(refused) {
-        return Err(wrong(key, "it cannot be handed on to the agent"));
+        let what = Wrong::Native("it cannot be handed on to the agent");
+        return Err(Mistake::new(key, what));
     }
     let reader = Reader {
         map,
@@ -148,7 +212,7 @@ impl Reader<'_> {
     }
 
     fn remote(&self, key: &str, transport: Transport) -> Result<Remote, Mistake> {
-        let (url, _) = self.text(key, &self.map[key])?;
+        let url = self.sent(key, &self.map[key])?;
         let endpoint = url
             .parse()
             .map_err(|error| wrong(key, format!("{error}")))?;
@@ -169,7 +233,7 @@ impl Reader<'_> {
         for key in ["headers", "http_headers"] {
             for (name, value) in self.object(key)? {
                 let at = format!("{key}.{name}");
-                headers.push((name.clone(), Token::new(self.text(&at, value)?.0)));
+                headers.push((name.clone(), Token::new(self.sent(&at, value)?)));
             }
         }
         // codex names variables in place of values.
@@ -263,7 +327,10 @@ impl Reader<'_> {
     fn object(&self, key: &str) -> Result<impl Iterator<Item = (&String, &Value)>, Mistake> {
         match self.map.get(key) {
             None => Ok(None.into_iter().flatten()),
-            Some(Value::Object(map)) => Ok(Some(map).into_iter().flatten()),
+            Some(Value::Object(map)) => {
+                let set = map.iter().filter(|(_, value)| !value.is_null());
+                Ok(Some(set).into_iter().flatten())
+            }
             Some(other) => Err(wrong(key, format!("expected an object, not {}", a(other)))),
         }
     }
@@ -277,12 +344,22 @@ impl Reader<'_> {
 
     /// A string with its variables replaced, and whether it had any.
     fn text(&self, key: &str, value: &Value) -> Result<(String, bool), Mistake> {
+        self.styled(key, value, self.style)
+    }
+
+    /// The same for a URL or a header, which is no script: `{env:NAME}` is a
+    /// variable there in every entry.
+    fn sent(&self, key: &str, value: &Value) -> Result<String, Mistake> {
+        Ok(self.styled(key, value, Style::Opencode)?.0)
+    }
+
+    fn styled(&self, key: &str, value: &Value, style: Style) -> Result<(String, bool), Mistake> {
         let Value::String(text) = value else {
             return Err(not_text(key, value));
         };
         let (text, replaced) = self
             .variables()
-            .replace(text, self.style)
+            .replace(text, style)
             .map_err(|unset| Mistake::new(key, unset.into()))?;
         if text.contains('\0') {
             return Err(wrong(key, "it has a null character"));

@@ -25,6 +25,9 @@ pub enum Origin {
     Hub,
     /// `.mcp.json` of the project.
     Project,
+    /// The same, in words that an agent which reads the file would take for
+    /// something else: it is told of it by us.
+    Rewritten,
     /// `[mcp_servers]` of the configuration.
     Config,
     /// This session alone: `--mcp`, `--mcp-file` or `wrapper mcp set`.

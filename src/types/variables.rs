@@ -1,10 +1,17 @@
-//! Variables in a text, `${NAME}` and `${NAME:-default}`: found and replaced.
+//! Variables in a text, `${NAME}`, `${env:NAME}` and `${NAME:-default}`: found
+//! and replaced. Those of editors, `${input:x}` and `${workspaceFolder}`, have
+//! no value here.
 //!
 //! What is no variable stays as it is: a server's arguments may be a shell
 //! script, and `${x%y}` in one is the script's own.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+
+use super::text::one_line;
+
+/// Characters of a variable of an editor's that are told.
+const LONGEST: usize = 80;
 
 /// The variable that stands for the directory of a server's files.
 pub const ROOT_VAR: &str = "MCP_ROOT";
@@ -25,6 +32,9 @@ pub enum Unset {
     Missing(String),
     #[error("the value of the variable `{0}` is no UTF-8")]
     NotText(String),
+    /// `${input:x}`, as it stands.
+    #[error("`{0}` has a value in an editor alone")]
+    Foreign(String),
 }
 
 enum Piece<'a> {
@@ -32,8 +42,36 @@ enum Piece<'a> {
     Variable {
         name: &'a str,
         default: Option<&'a str>,
+        /// Spelled as a shell spells it.
+        is_plain: bool,
     },
+    /// A variable of an editor's, `${input:x}`.
+    Foreign(&'a str),
 }
+
+/// Names that editors give a value without a variable of the environment.
+const EDITORS: [&str; 20] = [
+    "cwd",
+    "defaultBuildTask",
+    "execPath",
+    "file",
+    "fileBasename",
+    "fileBasenameNoExtension",
+    "fileDirname",
+    "fileDirnameBasename",
+    "fileExtname",
+    "fileWorkspaceFolder",
+    "lineNumber",
+    "pathSeparator",
+    "relativeFile",
+    "relativeFileDirname",
+    "selectedText",
+    "userHome",
+    "workspaceFolder",
+    "workspaceFolderBasename",
+    "workspaceRoot",
+    "workspaceRootFolderName",
+];
 
 /// What variables are replaced from.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +96,7 @@ impl Variables<'_> {
         for piece in pieces(text, style) {
             match piece {
                 Piece::Text(text) => replaced.push_str(text),
-                Piece::Variable { name, default } => match (self.value(name)?, default) {
+                Piece::Variable { name, default, .. } => match (self.value(name)?, default) {
                     (Some((value, is_env)), None) => {
                         from_env |= is_env;
                         replaced.push_str(value);
@@ -68,8 +106,12 @@ impl Variables<'_> {
                         replaced.push_str(value);
                     }
                     (_, Some(default)) => replaced.push_str(default),
+                    (None, None) if EDITORS.contains(&name) => {
+                        return Err(Unset::Foreign(format!("${{{name}}}")));
+                    }
                     (None, None) => return Err(Unset::Missing(name.to_owned())),
                 },
+                Piece::Foreign(whole) => return Err(Unset::Foreign(one_line(whole, LONGEST))),
             }
         }
         Ok((replaced, from_env))
@@ -102,7 +144,18 @@ pub fn names(text: &str, wanted: &str) -> bool {
 pub fn has_any(text: &str) -> bool {
     pieces(text, Style::Shell)
         .iter()
-        .any(|piece| matches!(piece, Piece::Variable { .. }))
+        .any(|piece| !matches!(piece, Piece::Text(_)))
+}
+
+/// True if `text` has a variable that an agent which knows `${NAME}` and
+/// `${NAME:-default}` alone would leave as it stands.
+#[must_use]
+pub fn has_unusual(text: &str, style: Style) -> bool {
+    pieces(text, style).iter().any(|piece| match piece {
+        Piece::Text(_) => false,
+        Piece::Variable { is_plain, .. } => !is_plain,
+        Piece::Foreign(_) => true,
+    })
 }
 
 fn pieces(text: &str, style: Style) -> Vec<Piece<'_>> {
@@ -124,25 +177,53 @@ fn pieces(text: &str, style: Style) -> Vec<Piece<'_>> {
 
 /// The variable that `text` starts with, and how many bytes it takes.
 fn variable(text: &str, style: Style) -> Option<(Piece<'_>, usize)> {
-    let (open, may_default) = if text.starts_with("${") {
+    let (open, is_shell) = if text.starts_with("${") {
         ("${", true)
-    } else if style == Style::Opencode && text.starts_with("{env:") {
-        ("{env:", false)
+    } else if style == Style::Opencode && (text.starts_with("{env:") || text.starts_with("{file:"))
+    {
+        ("{", false)
     } else {
         return None;
     };
     let inner = &text[open.len()..text.find('}')?];
-    let (name, default) = match inner.split_once(":-") {
-        Some((name, default)) if may_default => (name, Some(default)),
-        _ => (inner, None),
+    let length = open.len() + inner.len() + 1;
+    let (named, is_env) = match inner.strip_prefix("env:") {
+        Some(named) => (named, true),
+        None => (inner, false),
     };
+    let (name, default) = match named.split_once(":-") {
+        Some((name, default)) if is_shell => (name, Some(default)),
+        _ => (named, None),
+    };
+    if is_name(name) && (is_shell || is_env) {
+        let is_plain = is_shell && !is_env;
+        let variable = Piece::Variable {
+            name,
+            default,
+            is_plain,
+        };
+        return Some((variable, length));
+    }
+    (is_foreign(inner) && (is_shell || !is_env))
+        .then_some((Piece::Foreign(&text[..length]), length))
+}
+
+/// True for a name that a variable of the environment may have.
+fn is_name(name: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let is_name =
-        name.bytes().all(word) && !name.is_empty() && !name.as_bytes()[0].is_ascii_digit();
-    is_name.then_some((
-        Piece::Variable { name, default },
-        open.len() + inner.len() + 1,
-    ))
+    name.bytes().all(word) && !name.is_empty() && !name.as_bytes()[0].is_ascii_digit()
+}
+
+/// True for `input:x` and its like. In a shell, what follows a colon is a
+/// number or a sign: `x:1`, `x:-1`, `x:?no`.
+fn is_foreign(inner: &str) -> bool {
+    let Some((kind, argument)) = inner.split_once(':') else {
+        return false;
+    };
+    let starts = |c: char| c.is_alphabetic() || "/~._{".contains(c);
+    !kind.is_empty()
+        && kind.bytes().all(|b| b.is_ascii_alphabetic())
+        && argument.starts_with(starts)
 }
 
 #[cfg(test)]
@@ -178,6 +259,7 @@ mod tests {
             ("${NO:-a:-b/{c}", "a:-b/{c", false),
             ("${MCP_ROOT}/x", "/root/x", false),
             ("${LOOP}", "${A}", true),
+            ("${env:A}${env:NO:-2}${env:MCP_ROOT}", "12/root", true),
             // No variables: a script's own, and what is not closed.
             (
                 "$A ${} ${A%x} ${x:1} ${1} ${a b} ${A",
@@ -206,9 +288,39 @@ mod tests {
             ("${A}${NO_2}", Unset::Missing("NO_2".into())),
             ("${RAW}", Unset::NotText("RAW".into())),
             ("${RAW:-x}", Unset::NotText("RAW".into())),
+            ("${env:NO}", Unset::Missing("NO".into())),
         ] {
             assert_eq!(replace(text, Style::Shell), Err(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn a_variable_of_an_editor_has_no_value_and_is_named() {
+        for inner in [
+            "input:api-key",
+            "command:ext.get",
+            "config:a.b",
+            "file:~/.token",
+            "workspaceFolder:name",
+            "workspaceFolder",
+            "userHome",
+            "pathSeparator",
+        ] {
+            let text = format!("Bearer ${{{inner}}}");
+            let wanted = Err(Unset::Foreign(format!("${{{inner}}}")));
+            assert_eq!(replace(&text, Style::Shell), wanted, "{text}");
+            assert!(has_any(&text));
+        }
+        let wanted = Err(Unset::Foreign("{file:./token}".to_owned()));
+        assert_eq!(replace("{file:./token}", Style::Opencode), wanted);
+        // One that the environment sets is a variable as any other.
+        let env = BTreeMap::from([("workspaceFolder".into(), "/w".into())]);
+        let set = Variables {
+            env: &env,
+            root: None,
+        };
+        let replaced = set.replace("${workspaceFolder}${userHome:-/h}", Style::Shell);
+        assert_eq!(replaced, Ok(("/w/h".to_owned(), true)));
     }
 
     #[test]

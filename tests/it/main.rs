@@ -16,6 +16,7 @@ mod credentials; // credentials that live, from real commands and files
 mod detour; // servers behind a proxy of the environment
 mod doctor; // what is found wrong, and that nothing is left behind
 mod draft; // a human's unfinished line, put aside for a prompt
+mod environment;
 mod examples;
 mod explain; // why a state is what it is: a session's, and a screen's that was written down
 mod family; // sessions of one base, on agentchattr's server

@@ -195,13 +195,95 @@ async fn what_cannot_be_carried_ends_the_launch_with_its_name() {
     let log = fs::read_to_string(&logs[0]).expect("a log");
     assert!(log.contains("`mcp_servers.tool`"), "{log}");
     assert_eq!(fs::read_to_string(&settings).expect("settings"), before);
-    // A project's file that is broken ends it as well.
-    world.configure(&config);
-    fs::write(world.path("project/.mcp.json"), "{\n\"mcpServers\": null}").expect("written");
-    let mut terminal = world.launch(&["claude", "--trust-project"]);
-    assert_eq!(terminal.end().await, AgentExit::Code(125));
-    let shown = String::from_utf8_lossy(&terminal.bytes).into_owned();
-    assert!(shown.contains("mcp_merge_project = false"), "{shown}");
+}
+
+#[test]
+fn a_projects_file_never_ends_a_launch_and_what_is_left_out_is_told() {
+    let world = World::new();
+    world.configure(&format!(
+        "[agents.claude]\ncommand = {FAKE:?}\n[agents.codex]\ncommand = {FAKE:?}\n"
+    ));
+    let file = world.path("project/.mcp.json");
+    let dry = |agent: &str| {
+        let output = world.verb(&[agent, "--trust-project", "--dry-run", "--json"]);
+        assert!(output.status.success(), "{agent}: {output:?}");
+        let said = String::from_utf8(output.stderr).expect("text");
+        let plan: Value = serde_json::from_slice(&output.stdout).expect("a plan");
+        (plan, said)
+    };
+    for content in ["{", "[]", "{\"mcpServers\": 7}", "\u{1}"] {
+        fs::write(&file, content).expect("written");
+        for agent in ["claude", "codex"] {
+            let (_, said) = dry(agent);
+            assert_eq!(said.lines().count(), 1, "{content}: {said}");
+            assert!(said.contains("the servers of "), "{said}");
+        }
+    }
+    let odd = json!({"mcpServers": {
+        "ok": {"command": FAKE}, "my server": {"command": FAKE},
+        "old": {"type": "sse", "url": "https://h.example/"},
+        "lacks": {"command": FAKE, "args": ["${NO_SUCH_VARIABLE}"]},
+        "editor": {"command": FAKE, "args": ["${input:key}"]},
+    }});
+    fs::write(&file, odd.to_string()).expect("written");
+    let left_out = |plan: &Value| -> Vec<String> {
+        let left_out = plan["left_out"].as_array().expect("a list").iter();
+        let name = |left_out: &Value| left_out["name"].as_str().expect("a name").to_owned();
+        left_out.map(name).collect()
+    };
+    let (plan, said) = dry("codex");
+    assert_eq!(left_out(&plan), ["lacks", "editor", "my server", "old"]);
+    for name in left_out(&plan) {
+        let line = format!("the server `{name}` of ");
+        assert_eq!(said.matches(&line).count(), 1, "{said}");
+    }
+    let (plan, _) = dry("claude");
+    assert_eq!(left_out(&plan), ["lacks", "editor"]);
+    // Claude reads the file by itself: it is told not to use those.
+    let run = plan["run"].to_string();
+    assert!(
+        run.contains(r#"\"disabledMcpjsonServers\":[\"lacks\",\"editor\"]"#),
+        "{run}"
+    );
+    let shown = world.verb(&["claude", "--trust-project", "--dry-run"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("without lacks: `args[0]`: "), "{shown}");
+    assert!(shown.contains("SESSION      stands for"), "{shown}");
+    assert_eq!(shown.matches("--mcp-config").count(), 1, "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_left_out_is_listed_with_its_reason() {
+    let (world, _) = world();
+    let file = json!({"mcpServers": {"lacks": {"command": "x", "args": ["${NO_SUCH}"]}}});
+    fs::write(world.path("project/.mcp.json"), file.to_string()).expect("written");
+    let mut terminal = world.launch(&["claude", "--offline", "--trust-project"]);
+    terminal.shows("\n>").await;
+    let listed = world.json(&["mcp", "list", "claude", "--json"]);
+    let lacks = &listed[0];
+    assert_eq!(
+        (&lacks["name"], &lacks["state"]),
+        (&json!("lacks"), &json!("left-out"))
+    );
+    let reason = lacks["reason"].as_str().expect("a reason");
+    assert!(reason.contains("`NO_SUCH` is not set"), "{reason}");
+    let got = world.json(&["mcp", "get", "claude", "lacks", "--json"]);
+    assert_eq!(&got, lacks);
+    assert_eq!(answered(&world), (json!([]), json!(["lacks"])));
+    end(terminal).await;
+}
+
+#[tokio::test]
+async fn without_a_terminal_and_without_a_word_a_projects_servers_are_left_out_in_a_line() {
+    let (world, _) = world();
+    project(&world.path("project"), "one");
+    let output = world.verb(&["claude", "-d", "--offline"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.matches("are left out").count(), 1, "{said}");
+    let listed = world.json(&["mcp", "list", "claude", "--json"]);
+    assert_eq!(listed[0]["state"], "left-out", "{listed}");
+    assert!(world.verb(&["stop", "claude"]).status.success());
 }
 
 #[tokio::test]

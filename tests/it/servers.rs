@@ -5,8 +5,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use wrapper::paths::Env;
-use wrapper::servers::project::{self, Digest, Error, Project};
+use wrapper::servers::project::{self, Digest, Project, Reading};
 use wrapper::servers::trust::{Answer, Trust, ask};
+use wrapper::types::agent::Dialect;
 use wrapper::types::server::{Kind, Origin};
 
 /// A project in a directory, and a directory of state.
@@ -31,7 +32,7 @@ impl Place {
         self.dir.path().join(below)
     }
 
-    fn read(&self) -> Result<Option<Project>, Error> {
+    fn read(&self) -> Reading {
         let env = Env::from([("TOKEN".into(), "s3cret".into())]);
         let own = "agentchattr".parse().expect("a name");
         project::read(&self.path("project"), &own, &env)
@@ -39,19 +40,7 @@ impl Place {
 
     #[track_caller]
     fn project(&self) -> Project {
-        self.read().expect("a good file").expect("servers")
-    }
-
-    /// What is wrong, with the directory taken out.
-    #[track_caller]
-    fn wrong(&self) -> String {
-        let error = self
-            .read()
-            .and_then(|project| project.expect("servers").usable(false));
-        let said = error.expect_err("a mistake").to_string();
-        let path = self.path("project/.mcp.json").display().to_string();
-        assert!(said.contains(&path), "{said}");
-        said.replace(&path, "FILE")
+        self.read().project.expect("servers")
     }
 
     fn trust(&self) -> Trust {
@@ -86,7 +75,7 @@ fn a_projects_servers_are_read_less_ours_and_those_that_are_off() {
     );
     assert_eq!(project.digest, Digest::of(SERVERS.as_bytes()));
     let path = project.path.display().to_string();
-    let usable = project.usable(false).expect("usable");
+    let usable = project.usable(Dialect::Codex);
     let names: Vec<&str> = usable
         .servers
         .iter()
@@ -104,88 +93,27 @@ fn a_projects_servers_are_read_less_ours_and_those_that_are_off() {
     );
     assert_eq!(
         usable.warnings,
-        [
-            format!("{path}: `mcpServers.Docs 2.0.colour` is ignored: unknown key"),
-            format!(
-                "{path}: the server `lacks` is left out: `mcpServers.lacks.args[0]`: \
-                 the variable `NO_SUCH` is not set"
-            ),
-        ]
+        [format!(
+            "{path}: `mcpServers.Docs 2.0.colour` is ignored: unknown key"
+        )]
+    );
+    assert_eq!(usable.left_out[0].name, "lacks");
+    assert_eq!(
+        usable.left_out[0].why,
+        "`args[0]`: the variable `NO_SUCH` is not set"
     );
 }
 
 #[test]
 fn a_project_without_servers_has_none() {
-    for file in ["{}", r#"{"mcpServers": {}}"#] {
-        assert!(Place::with(file).read().expect("good").is_none(), "{file}");
-    }
-    let ours = Place::with(r#"{"mcpServers": {"agentchattr": 1}}"#).read();
-    let ours = ours.expect("good").expect("a file with a name");
+    let ours = Place::with(r#"{"mcpServers": {"agentchattr": 1}}"#).project();
     assert!(ours.entries.is_empty() && ours.names == ["agentchattr"]);
     let place = Place::new();
-    assert!(place.read().expect("good").is_none());
     fs::remove_dir(place.path("project")).expect("removed");
-    assert!(place.read().expect("good").is_none());
+    assert!(place.read().project.is_none());
     fs::write(place.path("project"), "a file").expect("written");
-    assert!(place.read().expect("good").is_none());
-}
-
-#[test]
-fn a_file_that_is_broken_is_told_with_its_line() {
-    for (file, says) in [
-        (
-            "{\n  \"mcpServers\": {\n  // none\n}}",
-            "key must be a string at line 3 column 3",
-        ),
-        (
-            "{\"mcpServers\": {}",
-            "EOF while parsing an object at line 1 column 17",
-        ),
-        ("", "EOF while parsing a value at line 1 column 0"),
-        ("[]", "expected an object at line 1"),
-        (r#"{"mcpServers": null}"#, "`mcpServers` must be an object"),
-        (r#"{"mcpServers": []}"#, "`mcpServers` must be an object"),
-        (
-            r#"{"mcpServers": {"x": null}}"#,
-            "`mcpServers.x`: expected an object, not null",
-        ),
-        (
-            r#"{"mcpServers": {"a\nb": {"command": "x"}}}"#,
-            "`mcpServers`: \"a\\nb\" is no server name: it takes 1 to 128 characters, none of them a control character",
-        ),
-        (
-            r#"{"mcpServers": {"x": {"command": "s3cret", "env": {"K": ["s3cret"]}}, "y": {"type": "ws", "url": "wss://x"}}}"#,
-            "`mcpServers.x.env.K`: expected a string, not an array; \
-             `mcpServers.y.type`: no agent could be told of a WebSocket",
-        ),
-    ] {
-        let wanted = format!("cannot use the servers of FILE: {says}");
-        assert_eq!(Place::with(file).wrong(), wanted, "{file}");
-    }
-}
-
-#[test]
-fn what_is_no_plain_file_is_not_read() {
-    let place = Place::new();
-    let file = place.path("project/.mcp.json");
-    let other = place.path("other.json");
-    fs::write(&other, SERVERS).expect("written");
-    symlink(&other, &file).expect("linked");
-    assert!(place.wrong().contains("it is a symbolic link"));
-    fs::remove_file(&file).expect("removed");
-    fs::create_dir(&file).expect("made");
-    assert!(place.wrong().contains("it is no regular file"));
-    fs::remove_dir(&file).expect("removed");
-    // Nobody writes into it: to open it must not wait.
-    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-    assert!(place.wrong().contains("it is no regular file"));
-    fs::remove_file(&file).expect("removed");
-    let huge = fs::File::create(&file).expect("made");
-    huge.set_len((1 << 20) + 1).expect("grown");
-    assert!(place.wrong().contains("it is larger than 1 MiB"));
-    huge.set_len(3).expect("shrunk");
-    fs::write(&file, [0xff, 0xfe]).expect("written");
-    assert!(place.wrong().contains("line 1"));
+    let reading = place.read();
+    assert!(reading.project.is_none() && reading.warning.is_none());
 }
 
 #[test]

@@ -80,8 +80,16 @@ pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
             report::json(&running);
             return Ok(Exit::Done);
         }
-        if !args.detach && io::stdin().is_terminal() && io::stdout().is_terminal() {
-            return session.show(&setting.env, told, heard).await;
+        let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+        if !args.detach && is_terminal {
+            if paths::var(&setting.env, "TMUX").is_none() {
+                return session.show(told, heard).await;
+            }
+            match session.switch().await {
+                Ok(()) => return Ok(Exit::Done),
+                // Nobody looks at this tmux: the session runs all the same.
+                Err(error) => tracing::debug!(%error, "no client shows the session"),
+            }
         }
         report::note(format_args!(
             "in tmux: `tmux attach -t ={}` shows it",
@@ -184,17 +192,9 @@ impl Session {
     /// leaves it; the code is the launch's then, or 0.
     async fn show(
         &self,
-        env: &Env,
         mut told: Lines<BufReader<UnixStream>>,
         mut heard: Signals,
     ) -> Result<Exit, Failure> {
-        if paths::var(env, "TMUX").is_some() {
-            // Where the user comes from is where the end brings them back to.
-            let back = ["set-option", "-t", &self.id, "detach-on-destroy", "off"];
-            ask(&back).await.map_err(failed)?;
-            let switched = ask(&["switch-client", "-t", &self.id]).await;
-            return switched.map(|_| Exit::Done).map_err(failed);
-        }
         let mut client = tmux();
         let client = client.args(["attach-session", "-t", &self.id]);
         let client = client.spawn().context("cannot attach to tmux");
@@ -226,6 +226,14 @@ impl Session {
             Ok(Ok(Told::Runs(_))) => Ok(Exit::Done),
             Ok(Err(error)) | Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Has the client of the tmux around us show the session.
+    async fn switch(&self) -> Result<()> {
+        ask(&["switch-client", "-t", &self.id]).await?;
+        // Where the user comes from is where the end brings them back to.
+        let back = ["set-option", "-t", &self.id, "detach-on-destroy", "off"];
+        ask(&back).await.map(drop)
     }
 
     async fn kill(&self) {

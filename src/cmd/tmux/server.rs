@@ -22,6 +22,11 @@ pub(super) fn session_name(slug: Option<&str>, name: &str) -> String {
     }
 }
 
+/// The name of a session before the hub has named the instance.
+pub(in crate::cmd) fn foreseen(env: &Env, agent: &str) -> String {
+    session_name(slug(env).as_deref(), agent)
+}
+
 /// `AGENTCHATTR_REPO_SLUG`, such that tmux takes it as it is: letters, digits,
 /// `-` and `_`.
 pub(super) fn slug(env: &Env) -> Option<String> {

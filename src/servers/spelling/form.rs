@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::keys::URLS;
-use super::{Mistake, not_text, wrong};
+use super::{Mistake, Wrong, not_text, wrong};
 use crate::types::agent::Transport;
 use crate::types::variables::Style;
 
@@ -31,8 +31,14 @@ pub(super) fn form(map: &Map<String, Value>) -> Result<Form, Mistake> {
                 (Form::Remote(Transport::Http), true)
             }
             "remote" => (Form::Remote(Transport::Http), false),
-            "ws" | "websocket" => return Err(wrong(key, "no agent could be told of a WebSocket")),
-            "sdk" => return Err(wrong(key, "an `sdk` server lives inside one agent")),
+            "ws" | "websocket" => {
+                let what = Wrong::Native("no agent could be told of a WebSocket");
+                return Err(Mistake::new(key, what));
+            }
+            "sdk" => {
+                let what = Wrong::Native("an `sdk` server lives inside one agent");
+                return Err(Mistake::new(key, what));
+            }
             _ => {
                 let what = "it is none of http, streamable-http, sse, stdio, remote and local";
                 return Err(wrong(key, what));

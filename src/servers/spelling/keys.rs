@@ -65,5 +65,19 @@ pub(super) const KNOWN: &[&str] = &[
     "type",
 ];
 
+/// Keys of [`KNOWN`] and [`URLS`] that claude and its like pass over.
+pub(super) const OTHERS: &[&str] = &[
+    "bearer_token_env_var",
+    "env_http_headers",
+    "env_vars",
+    "environment",
+    "http_headers",
+    "httpUrl",
+    "serverURL",
+    "serverUrl",
+    "transport",
+    "transportType",
+];
+
 /// Keys that have a URL, each in some agent's spelling.
 pub(in crate::servers) const URLS: &[&str] = &["url", "httpUrl", "serverUrl", "serverURL"];
