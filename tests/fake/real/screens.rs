@@ -227,6 +227,13 @@ impl Shelf<'_> {
         outer.press(b"\r").await?;
         self.asks(outer, "dialog-model", &questions::MODELS).await?;
         outer.press(b"\x1b").await?;
+        // Some wait for what may belong to the key.
+        until(|| async {
+            let shown = outer.text();
+            let is_open = questions::MODELS.iter().any(|words| shown.contains(words));
+            Ok((!is_open).then_some(()))
+        })
+        .await?;
         settled(outer).await;
         self.keep("idle-at-last", outer)
     }
