@@ -39,13 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The versions that `scripts/real-agents` drives, by their programs.
 const TRIED: [(&str, &str); 7] = [
-    ("claude", "2.1.197"),
-    ("codex", "0.169.0"),
+    ("claude", "2.1.332"),
+    ("codex", "0.171.0"),
     ("copilot", "1.0.102"),
     ("gemini", "0.61.0"),
     ("kilo", "7.7.7"),
     ("opencode", "1.18.33"),
-    ("qwen", "0.15.10"),
+    ("qwen", "0.24.4"),
 ];
 
 pub(super) async fn examine(

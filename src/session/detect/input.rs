@@ -92,9 +92,11 @@ impl Signs {
         let rows = &view.rows;
         let is_boxed = |row: &usize| *row > 0 && is_edge(&rows[row - 1]);
         let mut marked = (0..rows.len()).rev().filter(is_boxed);
-        let (first, (start, is_command)) =
-            marked.find_map(|row| Some((row, self.begins(&rows[row])?)))?;
-        let end = (first..rows.len()).find(|row| is_edge(&rows[*row]))?;
+        // A menu below the box begins with the same mark, but no edge ends it.
+        let (first, end, (start, is_command)) = marked.find_map(|row| {
+            let end = (row..rows.len()).find(|row| is_edge(&rows[*row]))?;
+            Some((row, end, self.begins(&rows[row])?))
+        })?;
         let mut input = Input {
             first,
             last: end - 1,

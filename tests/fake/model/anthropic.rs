@@ -45,8 +45,8 @@ fn turns(message: &Value) -> Vec<Turn> {
 fn tool(tool: &Value) -> Tool {
     Tool {
         name: tool["name"].as_str().unwrap_or_default().to_owned(),
-        namespace: None,
         input: tool["input_schema"].clone(),
+        ..Tool::default()
     }
 }
 

@@ -3,15 +3,23 @@
 use serde_json::{Value, json};
 
 use crate::anthropic::{list, text_of};
+use crate::deferred::{plain, reviewed};
 use crate::stream::{event, id};
 use crate::talk::{Answer, Request, Tool, Turn};
 
 pub(crate) fn read(body: &Value) -> Request {
+    let turns: Vec<Turn> = list(&body["messages"]).flat_map(turns).collect();
+    let mut tools: Vec<Tool> = list(&body["tools"]).map(tool).collect();
+    for tool in reviewed(&turns) {
+        if !tools.iter().any(|offered| offered.name == tool.name) {
+            tools.push(tool);
+        }
+    }
     Request {
         model: body["model"].as_str().unwrap_or("model").to_owned(),
         stream: body["stream"] == true,
-        turns: list(&body["messages"]).flat_map(turns).collect(),
-        tools: list(&body["tools"]).map(tool).collect(),
+        turns,
+        tools,
         schema: body["response_format"]["json_schema"]
             .get("schema")
             .cloned(),
@@ -25,15 +33,12 @@ fn turns(message: &Value) -> Vec<Turn> {
         Some("tool") => vec![Turn::Result(text)],
         Some("assistant") => {
             let said = Some(text).filter(|text| !text.is_empty()).map(Turn::Model);
-            let call = |call: &Value| Turn::Call {
-                tool: call["function"]["name"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned(),
-                input: call["function"]["arguments"]
-                    .as_str()
-                    .and_then(|text| serde_json::from_str(text).ok())
-                    .unwrap_or_default(),
+            let call = |call: &Value| {
+                let function = &call["function"];
+                let name = function["name"].as_str().unwrap_or_default();
+                let input = function["arguments"].as_str();
+                let input = input.and_then(|text| serde_json::from_str(text).ok());
+                plain(name.to_owned(), input.unwrap_or_default())
             };
             said.into_iter()
                 .chain(list(&message["tool_calls"]).map(call))
@@ -49,8 +54,8 @@ fn tool(tool: &Value) -> Tool {
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        namespace: None,
         input: tool["function"]["parameters"].clone(),
+        ..Tool::default()
     }
 }
 

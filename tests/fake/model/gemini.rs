@@ -63,8 +63,8 @@ fn tool(tool: &Value) -> Tool {
         .find_map(|key| tool.get(key));
     Tool {
         name: tool["name"].as_str().unwrap_or_default().to_owned(),
-        namespace: None,
         input: schema.cloned().unwrap_or_default(),
+        ..Tool::default()
     }
 }
 

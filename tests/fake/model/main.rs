@@ -8,6 +8,7 @@
 
 mod anthropic;
 mod chat;
+mod deferred;
 mod gemini;
 mod responses;
 mod schema;
@@ -28,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use talk::{Answer, Request, Tool, Turn};
+use talk::{Answer, Request, Tool};
 
 /// One API: how it tells a conversation, and how it wants its answer.
 type Api = (
@@ -92,10 +93,7 @@ async fn answer(State(log): State<Log>, method: Method, uri: Uri, body: Bytes) -
         "stream": request.stream,
         "tools": request.tools.iter().map(Tool::full_name).collect::<Vec<_>>(),
         "last": format!("{:?}", request.turns.last()),
-        "result": match request.turns.last() {
-            Some(Turn::Result(text)) => Some(text),
-            _ => None,
-        },
+        "result": request.result(),
         "answer": format!("{answer:?}"),
     }));
     tokio::time::sleep(Duration::from_secs(pause)).await;

@@ -41,6 +41,7 @@ fn tools(tool: &Value) -> Vec<Tool> {
         name: tool["name"].as_str().unwrap_or_default().to_owned(),
         namespace: namespace.map(ToOwned::to_owned),
         input: tool["parameters"].clone(),
+        is_deferred: false,
     };
     if tool["type"] == "namespace" {
         return list(&tool["tools"])

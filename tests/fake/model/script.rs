@@ -14,6 +14,7 @@
 
 use serde_json::{Value, json};
 
+use crate::deferred;
 use crate::schema::{fill, smallest};
 use crate::talk::{Answer, Request, Tool, Turn};
 
@@ -129,22 +130,17 @@ fn call(
     input: impl Fn(&Tool) -> Value,
 ) -> Result<Answer, &'static str> {
     if let Some(tool) = request.tools.iter().find(|tool| wanted(tool)) {
-        return Ok(Answer::Call {
-            tool: tool.name.clone(),
-            namespace: tool.namespace.clone(),
-            input: input(tool),
-        });
+        return Ok(deferred::call(tool, input(tool)));
     }
     let search = |name: &str| matches!(name, "ToolSearch" | "tool_search");
     let searched = later.iter().any(
         |turn| matches!(turn, Turn::Call { tool, input } if search(tool) && input["query"] == query),
     );
     match request.tools.iter().find(|tool| search(&tool.name)) {
-        Some(tool) if !searched => Ok(Answer::Call {
-            tool: tool.name.clone(),
-            namespace: tool.namespace.clone(),
-            input: fill(tool, &json!({"query": query, "max_results": 5})),
-        }),
+        Some(tool) if !searched => Ok(deferred::call(
+            tool,
+            fill(tool, &json!({"query": query, "max_results": 5})),
+        )),
         _ => Err("the tool that this needs was not offered"),
     }
 }

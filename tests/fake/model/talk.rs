@@ -30,6 +30,8 @@ pub(crate) struct Tool {
     pub(crate) namespace: Option<String>,
     /// The schema of its input.
     pub(crate) input: Value,
+    /// It was not offered: a search has shown its schema.
+    pub(crate) is_deferred: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -40,6 +42,19 @@ pub(crate) enum Answer {
         namespace: Option<String>,
         input: Value,
     },
+}
+
+impl Request {
+    /// What the tool said that was called last, if nothing was answered since.
+    /// Agents put reminders of their own behind it, as words of the user.
+    pub(crate) fn result(&self) -> Option<&str> {
+        let last = self.turns.iter().rev();
+        let mut last = last.skip_while(|turn| matches!(turn, Turn::User(_)));
+        match last.next()? {
+            Turn::Result(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Tool {

@@ -16,6 +16,7 @@ mod ending;
 mod front;
 mod ground;
 mod home;
+mod keys;
 mod live;
 mod outer;
 mod processes;

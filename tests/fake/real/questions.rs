@@ -8,23 +8,57 @@ use wrapper::terminal::Launch;
 use crate::home::Home;
 use crate::world::World;
 
-/// By what a question of a first start is known, and its name in the files.
-const FIRST: &[(&str, &str, &str)] = &[
-    ("claude", "text style that looks best", "theme"),
-    ("claude", "Select login method", "login"),
-    ("claude", "Security notes", "security"),
-    ("claude", "trust this folder", "trust"),
-    ("codex", "Choose how you want to use Codex", "login"),
-    ("codex", "Do you trust", "trust"),
-    ("gemini", "Do you trust", "trust"),
-    ("gemini", "How would you like to authenticate", "login"),
-    ("qwen", "ModelStudio", "login"),
-    ("copilot", "Confirm folder trust", "trust"),
+/// The name of the question that ends what is recorded: its answer is elsewhere.
+pub(crate) const LOGIN: &str = "login";
+
+/// A question of an agent's first start.
+pub(crate) struct Question {
+    agent: &'static str,
+    /// By what it is known.
+    says: &'static str,
+    /// Its name in the files.
+    pub(crate) name: &'static str,
+    /// By which the start goes on, one after the other.
+    pub(crate) keys: &'static [&'static str],
+}
+
+static FIRST: [Question; 11] = [
+    entered("claude", "text style that looks best", "theme"),
+    entered("claude", "Select login method", LOGIN),
+    entered("claude", "Security notes", "security"),
+    // Enter by itself would leave.
+    moved("claude", "trust this folder", "trust"),
+    moved("claude", "Make auto mode your default", "mode"),
+    entered("codex", "Choose how you want to use Codex", LOGIN),
+    entered("codex", "Do you trust", "trust"),
+    entered("gemini", "Do you trust", "trust"),
+    entered("gemini", "How would you like to authenticate", LOGIN),
+    entered("qwen", "ModelStudio", LOGIN),
+    entered("copilot", "Confirm folder trust", "trust"),
 ];
 
+/// A question whose first answer is taken.
+const fn entered(agent: &'static str, says: &'static str, name: &'static str) -> Question {
+    Question {
+        agent,
+        says,
+        name,
+        keys: &["\r"],
+    }
+}
+
+/// A question whose second answer is taken.
+const fn moved(agent: &'static str, says: &'static str, name: &'static str) -> Question {
+    Question {
+        keys: &["\x1b[B", "\r"],
+        ..entered(agent, says, name)
+    }
+}
+
 /// By what an agent is known that has started.
-const READY: [(&str, &str); 8] = [
+const READY: [(&str, &str); 9] = [
     ("claude", "for shortcuts"),
+    ("claude", "(shift+tab to cycle)"),
     ("codex", "Ask Codex to do anything"),
     ("gemini", "Type your message"),
     ("qwen", "Type your message"),
@@ -56,11 +90,10 @@ pub(crate) const MODELS: [&str; 4] = [
     "Select a model",
 ];
 
-/// The name of the question that an agent shows.
-pub(crate) fn name(agent: &str, text: &str) -> Option<&'static str> {
-    let mut all = FIRST.iter().filter(|(of, _, _)| *of == agent);
-    all.find(|(_, said, _)| text.contains(said))
-        .map(|(_, _, name)| *name)
+/// The question that an agent shows.
+pub(crate) fn asked(agent: &str, text: &str) -> Option<&'static Question> {
+    let mut all = FIRST.iter().filter(|question| question.agent == agent);
+    all.find(|question| text.contains(question.says))
 }
 
 pub(crate) fn is_ready(agent: &str, text: &str) -> bool {
@@ -97,12 +130,13 @@ pub(crate) fn launch(agent: &str, world: &World, new_home: bool) -> Result<Launc
     );
     if new_home {
         env.push(("HOME", dir.clone().into()));
+    } else if agent == "claude" {
+        // A mode that was chosen once: it asks for another.
+        let settings = world.dir("home").join(".claude/settings.json");
+        std::fs::write(settings, r#"{"permissions":{"defaultMode":"default"}}"#)?;
     }
-    for proxy in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+    for proxy in ["HTTP_PROXY", "http_proxy"] {
         env.push((proxy, "http://127.0.0.1:9".into()));
-    }
-    for none in ["NO_PROXY", "no_proxy"] {
-        env.push((none, "127.0.0.1,localhost".into()));
     }
     Ok(Launch {
         program: world.tools().join(agent),

@@ -85,21 +85,24 @@ pub(crate) async fn output(agent: &str, agents: &Path, dir: &Path) -> Result<()>
 }
 
 impl Shelf<'_> {
-    /// What an agent asks at a first start; its questions are answered by
-    /// Enter, but for that of a login.
+    /// What an agent asks at a first start, up to that for a login.
     async fn first(&self, agent: &str, outer: &Outer) -> Result<()> {
         let mut asked = BTreeSet::new();
         for at in 0..12 {
             settled(outer).await;
             let text = outer.text();
-            let name = questions::name(agent, &text).filter(|name| !asked.contains(name));
-            if let Some(name) = name {
-                self.keep(&format!("dialog-{name}"), outer)?;
-                asked.insert(name);
-                if name == "login" {
+            let question = questions::asked(agent, &text);
+            let question = question.filter(|question| !asked.contains(question.name));
+            if let Some(question) = question {
+                self.keep(&format!("dialog-{}", question.name), outer)?;
+                asked.insert(question.name);
+                if question.name == questions::LOGIN {
                     return Ok(());
                 }
-                outer.press(b"\r").await?;
+                for key in question.keys {
+                    outer.press(key.as_bytes()).await?;
+                    settled(outer).await;
+                }
             } else if questions::is_ready(agent, &text) {
                 return Ok(());
             } else if !text.is_empty() && !questions::is_starting(agent, &text) {
@@ -224,6 +227,13 @@ impl Shelf<'_> {
         outer.press(b"\r").await?;
         self.asks(outer, "dialog-model", &questions::MODELS).await?;
         outer.press(b"\x1b").await?;
+        // Some wait for what may belong to the key.
+        until(|| async {
+            let shown = outer.text();
+            let is_open = questions::MODELS.iter().any(|words| shown.contains(words));
+            Ok((!is_open).then_some(()))
+        })
+        .await?;
         settled(outer).await;
         self.keep("idle-at-last", outer)
     }

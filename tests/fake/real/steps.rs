@@ -19,8 +19,10 @@ use crate::chat;
 use crate::ending::{ended, leave};
 use crate::ground::Ground;
 use crate::home::Home;
+use crate::keys;
 use crate::live;
 use crate::outer::Outer;
+use crate::questions;
 use crate::refusals;
 use crate::tools;
 use crate::trust;
@@ -49,7 +51,8 @@ pub(crate) async fn run(agent: &str, agents: &Path) -> Result<()> {
 /// Runs an agent one way; what it showed and logged is told if it fails.
 async fn pass(agent: &str, tools: &Path, ground: Ground) -> Result<()> {
     let world = World::new(tools).await?;
-    let home = Home::furnish(agent, &world)?;
+    let mut home = Home::furnish(agent, &world)?;
+    home.env.extend(questions::env(agent));
     let before = home.content()?;
     let mut outer = Outer::run(&launch(agent, &world, &home, ground.options()))?;
     let live = live(agent, ground, &world, &mut outer).await;
@@ -108,6 +111,7 @@ async fn live(
         let what = "has no mention in a line of the user's";
         step(label, what, chat::draft(name, world, outer)).await?;
     }
+    keys::heard(agent, label, name, world, outer).await?;
     match ground {
         Ground::Fore => watched(agent, name, world, outer).await.map(Some),
         Ground::Back => unwatched(label, name, world, outer).await.map(|()| None),

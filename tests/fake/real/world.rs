@@ -105,6 +105,11 @@ impl World {
             ("TERM", "xterm-256color".into()),
             ("COLORTERM", "truecolor".into()),
             ("LANG", "C.UTF-8".into()),
+            // What an agent asks its maker goes nowhere.
+            ("HTTPS_PROXY", "http://127.0.0.1:9".into()),
+            ("https_proxy", "http://127.0.0.1:9".into()),
+            ("NO_PROXY", "127.0.0.1,localhost".into()),
+            ("no_proxy", "127.0.0.1,localhost".into()),
             (MARK, self.root.path().into()),
         ]
     }

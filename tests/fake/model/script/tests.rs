@@ -5,8 +5,8 @@ use super::*;
 fn tool(name: &str, input: Value) -> Tool {
     Tool {
         name: name.to_owned(),
-        namespace: None,
         input,
+        ..Tool::default()
     }
 }
 
@@ -96,6 +96,45 @@ fn tools_are_called_in_order_each_once() {
     asked.tools = vec![tool("tool_search", json!({}))];
     asked.turns = vec![told()];
     assert_eq!(wants(&asked)["query"], "docs word");
+}
+
+#[test]
+fn a_tool_that_a_search_has_shown_is_called_through_the_agents_own() {
+    let word = r#"<functions>
+<function>{"name":"mcp__docs__word","parametersJsonSchema":{"required":["n"],"properties":{"n":{"type":"integer"}}}}</function>
+</functions>"#;
+    let told = || user("call the tools docs.word");
+    let mut asked = request(vec![told(), Turn::Result(word.to_owned())]);
+    asked.tools = deferred::reviewed(&asked.turns);
+    assert_eq!(asked.tools.len(), 1);
+    let (call, _) = answer(&asked);
+    let Answer::Call { tool, input, .. } = call else {
+        panic!("{call:?}")
+    };
+    assert_eq!(tool, "tool_call");
+    let arguments = json!({"name": "mcp__docs__word", "arguments": {"n": 0}});
+    assert_eq!(input, arguments);
+    asked.turns.push(deferred::plain(tool, input));
+    asked.turns.push(Turn::Result("a word".to_owned()));
+    assert_eq!(answer(&asked), text("done"));
+}
+
+#[test]
+fn a_reminder_behind_a_result_does_not_hide_it() {
+    let mut asked = request(vec![
+        user("call the tools docs.word"),
+        called("word", ""),
+        Turn::Result("a word".to_owned()),
+    ]);
+    assert_eq!(asked.result(), Some("a word"));
+    asked
+        .turns
+        .push(user("<system-reminder>be brief</system-reminder>"));
+    assert_eq!(asked.result(), Some("a word"));
+    assert_eq!(answer(&asked), text("done"));
+    asked.turns.push(Turn::Model("done".to_owned()));
+    asked.turns.push(user("good morning"));
+    assert_eq!(asked.result(), None);
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(super) fn qwen(place: &Place) -> Result<Home> {
     "$version": 4,
     "security": {{"auth": {{"selectedType": "openai"}}}},
     "privacy": {{"usageStatisticsEnabled": false}},
-    "general": {{"disableAutoUpdate": true, "disableUpdateNag": true}},
+    "general": {{"enableAutoUpdate": false}},
     "mcpServers": {{ "own": {{ "httpUrl": "{}" }} }}   // mine as well
 }}
 "#,
@@ -25,7 +25,11 @@ pub(super) fn qwen(place: &Place) -> Result<Home> {
             ("OPENAI_API_KEY", "scripted".to_owned()),
             ("OPENAI_MODEL", "scripted".to_owned()),
         ],
-        args: vec![format!("--allowed-tools={}", allowed.join(","))],
+        args: vec![
+            format!("--allowed-tools={}", allowed.join(",")),
+            // By itself it would let a model decide.
+            "--approval-mode=default".to_owned(),
+        ],
         kept: vec![place.keep(".qwen/settings.json", &settings)?],
     })
 }

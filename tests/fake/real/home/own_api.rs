@@ -29,7 +29,8 @@ pub(super) fn claude(place: &Place) -> Result<Home> {
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),
         ],
-        args: Vec::new(),
+        // By itself it would let a model decide.
+        args: vec!["--permission-mode=default".to_owned()],
         kept: vec![own, settings],
     })
 }
