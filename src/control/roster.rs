@@ -86,20 +86,32 @@ impl Dead {
 #[must_use]
 pub fn roster(root: &Path) -> Roster {
     let mut roster = Roster::default();
-    let Ok(entries) = fs::read_dir(root.join("sessions")) else {
-        return roster;
-    };
-    for entry in entries
-        .flatten()
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-    {
-        let path = entry.path();
+    for path in dirs(root) {
         match hold(&path) {
             Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
             Err(_) => roster.alive.push(path),
         }
     }
     roster
+}
+
+/// The session directories below `root`, of the living and of the dead.
+#[must_use]
+pub fn dirs(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(root.join("sessions")) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// True while the process of the session in `dir` lives.
+#[must_use]
+pub fn is_alive(dir: &Path) -> bool {
+    hold(dir).is_err()
 }
 
 /// What a session is known by when it cannot say so itself.
