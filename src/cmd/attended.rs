@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::family::Siblings;
 use super::front::{Front, Ready};
 use super::gear::Gear;
 use super::launch::Launch;
@@ -177,10 +176,11 @@ impl Attended<'_> {
             tasks.until_stop(Box::pin(revived));
         }
         let (events, heard) = mpsc::unbounded_channel();
-        let siblings = Siblings {
-            us: Some(self.wiring.context.id.clone()),
-            ..registration::siblings(setting, spec, &registration.client)
-        };
+        let siblings = registration::siblings(setting, spec, &registration.client).of(self
+            .wiring
+            .context
+            .id
+            .clone());
         let presence = Presence {
             client: registration.client.clone(),
             tools: registration.claims.clone(),

@@ -1,7 +1,9 @@
 //! The other sessions of our base on our hub: found on the roster, asked on
 //! their sockets.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -25,11 +27,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// state. None of them is kept: each question asks who is there.
 #[derive(Debug)]
 pub(super) struct Siblings {
-    pub(super) root: PathBuf,
+    root: PathBuf,
     /// Our own session, while there is one.
-    pub(super) us: Option<SessionId>,
-    pub(super) base: AgentName,
-    pub(super) hub: String,
+    us: Option<SessionId>,
+    base: AgentName,
+    hub: String,
+    /// Directories of sessions of other agents or hubs. A session keeps both
+    /// for life, so each note is read once: however many sessions there are,
+    /// a question costs as much as there are siblings.
+    strangers: Mutex<HashSet<PathBuf>>,
 }
 
 /// A sibling, and the way to ask it more.
@@ -50,6 +56,23 @@ struct Found {
 }
 
 impl Siblings {
+    /// The siblings of a session of `base` that is still to begin.
+    pub(super) fn new(root: PathBuf, base: AgentName, hub: String) -> Self {
+        Self {
+            root,
+            us: None,
+            base,
+            hub,
+            strangers: Mutex::default(),
+        }
+    }
+
+    /// The same of a session that runs.
+    pub(super) fn of(self, us: SessionId) -> Self {
+        let us = Some(us);
+        Self { us, ..self }
+    }
+
     /// Gives a newcomer on a hub of agentchattr's the best name that nobody
     /// bears, nor will want back: that of who has just left, most likely. The
     /// others may be called otherwise for it: they hear of that.
@@ -91,7 +114,14 @@ impl Siblings {
 
     async fn look(&self) -> Found {
         let mut asked = JoinSet::new();
-        for dir in roster::roster(&self.root).alive {
+        let mut found = Found::default();
+        for dir in self.candidates() {
+            if self.is_us(&dir)
+                && let Some(us) = roster::noted(&dir)
+            {
+                found.us = Some(us);
+                continue;
+            }
             asked.spawn(async move {
                 let client = Client::new(&dir.join(NAME));
                 match timeout(PATIENCE, client.session()).await {
@@ -104,7 +134,6 @@ impl Siblings {
                 }
             });
         }
-        let mut found = Found::default();
         while let Some(answer) = asked.join_next().await {
             match answer {
                 Ok(Ok(one)) if self.us.as_ref() == Some(&one.session.id) => {
@@ -120,6 +149,32 @@ impl Siblings {
             }
         }
         found
+    }
+
+    /// The living sessions that may be siblings, and ours: all but those that
+    /// have written down that they are not.
+    fn candidates(&self) -> Vec<PathBuf> {
+        let strangers = self.strangers.lock();
+        let mut strangers = strangers.unwrap_or_else(PoisonError::into_inner);
+        let dirs: HashSet<PathBuf> = roster::dirs(&self.root).into_iter().collect();
+        strangers.retain(|dir| dirs.contains(dir));
+        dirs.into_iter()
+            .filter(|dir| {
+                if strangers.contains(dir) {
+                    return false;
+                }
+                if roster::noted(dir).is_some_and(|one| !self.is_sibling(&one)) {
+                    strangers.insert(dir.clone());
+                    return false;
+                }
+                roster::is_alive(dir)
+            })
+            .collect()
+    }
+
+    fn is_us(&self, dir: &Path) -> bool {
+        let us = self.us.as_ref();
+        us.is_some_and(|us| dir.ends_with(us.as_str()))
     }
 
     fn is_sibling(&self, session: &Session) -> bool {

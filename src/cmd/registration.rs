@@ -190,12 +190,8 @@ pub(super) async fn forgo(registering: impl Future<Output = Result<Registration,
 
 /// Who else is registered like us, while we have no session.
 pub(super) fn siblings(setting: &Setting, spec: &AgentSpec, client: &Client) -> Siblings {
-    Siblings {
-        root: paths::state(&setting.env),
-        us: None,
-        base: spec.name.clone(),
-        hub: client.url(),
-    }
+    let root = paths::state(&setting.env);
+    Siblings::new(root, spec.name.clone(), client.url())
 }
 
 /// Leaves the hub's books. False if the hub has not heard of it.

@@ -86,14 +86,7 @@ impl Dead {
 #[must_use]
 pub fn roster(root: &Path) -> Roster {
     let mut roster = Roster::default();
-    let Ok(entries) = fs::read_dir(root.join("sessions")) else {
-        return roster;
-    };
-    for entry in entries
-        .flatten()
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-    {
-        let path = entry.path();
+    for path in dirs(root) {
         match hold(&path) {
             Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
             Err(_) => roster.alive.push(path),
@@ -102,24 +95,35 @@ pub fn roster(root: &Path) -> Roster {
     roster
 }
 
-/// The directories whose processes are gone. They are not held: whoever looks
-/// as well sees the same.
-pub(super) fn dead(root: &Path) -> Vec<PathBuf> {
-    let is_free = |path: &PathBuf| match File::open(path.join(LOCK)) {
-        Ok(file) => Flock::lock(file, FlockArg::LockSharedNonblock).is_ok(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+/// The session directories below `root`, of the living and of the dead.
+#[must_use]
+pub fn dirs(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(root.join("sessions")) else {
+        return Vec::new();
     };
-    let entries = fs::read_dir(root.join("sessions"))
-        .into_iter()
-        .flatten()
-        .flatten();
     entries
+        .flatten()
         .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
         .map(|entry| entry.path())
-        .filter(is_free)
         .collect()
 }
 
+/// True while the process of the session in `dir` lives. Nothing is held: a
+/// second look sees the same.
+#[must_use]
+pub fn is_alive(dir: &Path) -> bool {
+    match File::open(dir.join(LOCK)) {
+        Ok(file) => Flock::lock(file, FlockArg::LockSharedNonblock).is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// The directories whose processes are gone.
+pub(super) fn dead(root: &Path) -> Vec<PathBuf> {
+    let mut dirs = dirs(root);
+    dirs.retain(|dir| !is_alive(dir));
+    dirs
+}
 /// What a session is known by when it cannot say so itself.
 const NOTE: &str = "session.json";
 

@@ -128,7 +128,7 @@ impl Presence {
                     }
                 }
             };
-            if beat == Beat::Well {
+            if beat.is_registered() {
                 memory.answer(Until::Registered, true);
             }
             memory.waiting.retain(|(_, answer)| !answer.is_closed());
@@ -159,16 +159,17 @@ impl Presence {
         let result = match result {
             Ok(()) => {
                 memory.pace.reported(report);
-                Ok(())
+                Ok(Beat::Well)
             }
             Err(Error::Conflict | Error::Unauthorized { .. }) => {
                 memory.pace.reported(None);
-                self.register(&identity, memory, stop).await
+                let registered = self.register(&identity, memory, stop).await;
+                registered.map(|()| Beat::Again)
             }
             Err(error) => Err(error),
         };
         let (beat, state) = match &result {
-            Ok(()) => (Beat::Well, HubState::Registered),
+            Ok(beat) => (*beat, HubState::Registered),
             Err(Error::Unreachable { .. }) => (Beat::Away, HubState::Connecting),
             Err(_) => (Beat::Refused, HubState::Connecting),
         };
@@ -176,12 +177,12 @@ impl Presence {
             .state
             .send_if_modified(|now| std::mem::replace(now, state) != state);
         match result {
-            Ok(()) if changed => info!("registered with the hub again"),
+            Ok(_) if changed => info!("registered with the hub again"),
             Err(error) if changed => warn!(%error, "the hub is away"),
             _ => {}
         }
         let present = self.live.borrow().identity.clone();
-        if let (Beat::Well, Some(_), Some(identity)) = (beat, &self.tools, present) {
+        if let (true, Some(_), Some(identity)) = (beat.is_registered(), &self.tools, present) {
             memory.role.look(&self.client, &identity).await;
         }
         beat

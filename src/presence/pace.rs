@@ -11,6 +11,11 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The same while the agent works.
 const BUSY: Duration = Duration::from_secs(3);
 
+/// How often the pause is doubled at most for a hub that forgets us between
+/// any two heartbeats: to register each time does not help, and is work for all
+/// sessions on it. Whoever waits for us is served at once all the same.
+const DOUBLINGS: u32 = 2;
+
 /// Between two tries while the hub does not answer or will not have us.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -24,6 +29,8 @@ const HURRIED: Duration = Duration::from_secs(15);
 pub(super) enum Beat {
     /// We are registered.
     Well,
+    /// We were not, and have registered again.
+    Again,
     /// Nothing answers.
     Away,
     Refused,
@@ -34,6 +41,8 @@ pub(super) enum Beat {
 pub(super) struct Pace {
     /// Since when somebody waits for us.
     awaited: Option<Instant>,
+    /// Heartbeats in a row that nobody asked for, and that found us forgotten.
+    forgotten: u32,
     /// The hub believes that the agent works.
     told_busy: bool,
 }
@@ -63,18 +72,33 @@ impl Pace {
         is_local: bool,
         now: Instant,
     ) -> Duration {
-        if beat == Beat::Well {
+        let is_asked = self.awaited.is_some();
+        if beat.is_registered() {
             self.awaited = None;
         }
+        self.forgotten = match beat {
+            Beat::Well => 0,
+            Beat::Again if is_asked => 0,
+            Beat::Again => self.forgotten + 1,
+            Beat::Away | Beat::Refused => self.forgotten,
+        };
         let is_hurried = self
             .awaited
             .is_some_and(|at| now.duration_since(at) < HURRIED);
+        let doubled = 1 << self.forgotten.saturating_sub(1).min(DOUBLINGS);
         match beat {
-            Beat::Well if busy => BUSY,
-            Beat::Well => HEARTBEAT,
+            Beat::Well | Beat::Again if busy => BUSY * doubled,
+            Beat::Well | Beat::Again => HEARTBEAT * doubled,
             Beat::Away if is_hurried && is_local => HURRY,
             Beat::Away | Beat::Refused => RETRY,
         }
+    }
+}
+
+impl Beat {
+    /// True if the hub has us.
+    pub(super) fn is_registered(self) -> bool {
+        matches!(self, Self::Well | Self::Again)
     }
 }
 
@@ -109,6 +133,33 @@ mod tests {
             let got = pace.pause(beat, busy, is_local, now);
             assert_eq!(got, pause, "{beat:?} {awaited} {busy} {is_local}");
         }
+    }
+
+    #[test]
+    fn a_hub_that_forgets_us_at_every_heartbeat_is_asked_less_often() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        for (beat, is_asked, doublings) in [
+            (Beat::Well, false, 0),
+            // It was restarted.
+            (Beat::Again, false, 0),
+            (Beat::Again, false, 1),
+            (Beat::Again, false, 2),
+            (Beat::Again, false, 2),
+            (Beat::Well, false, 0),
+            (Beat::Again, false, 0),
+            (Beat::Again, false, 1),
+            (Beat::Again, true, 0),
+        ] {
+            if is_asked {
+                pace.hurry(start);
+            }
+            let pause = pace.pause(beat, false, true, start);
+            assert_eq!(pause, HEARTBEAT * (1 << doublings), "{beat:?} {is_asked}");
+        }
+        pace.pause(Beat::Again, false, true, start);
+        pace.pause(Beat::Again, false, true, start);
+        assert_eq!(pace.pause(Beat::Away, false, true, start), RETRY);
     }
 
     #[test]

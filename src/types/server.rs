@@ -74,7 +74,7 @@ impl Server {
     #[must_use]
     pub fn upstream(&self) -> Option<Upstream> {
         let mut owner = match self.origin {
-            Origin::Hub | Origin::Project => Owner::Us,
+            Origin::Hub | Origin::Project | Origin::Rewritten => Owner::Us,
             // The user's word names it.
             Origin::Config | Origin::Session => Owner::Anyone,
         };
@@ -87,7 +87,8 @@ impl Server {
             ),
             Kind::Remote(remote) => {
                 let headers = remote.headers.clone();
-                if self.origin == Origin::Project && headers.is_empty() && remote.auth.is_none() {
+                let is_projects = matches!(self.origin, Origin::Project | Origin::Rewritten);
+                if is_projects && headers.is_empty() && remote.auth.is_none() {
                     // There is nothing of the user's to send.
                     owner = Owner::Anyone;
                 }

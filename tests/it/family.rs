@@ -5,8 +5,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use wrapper::control::protocol::Session;
+use wrapper::control::roster::{self, SessionDir};
 use wrapper::types::exit::AgentExit;
+use wrapper::types::identity::SessionId;
 
 use super::support::agentchattr::Agentchattr;
 use super::support::pty::Outer;
@@ -211,4 +214,40 @@ async fn three_of_one_base_keep_their_names_when_the_server_restarts() {
     for terminal in [third, second, first] {
         terminal.leave().await;
     }
+}
+
+/// A session that the test plays: one of this agent, by what `like` says
+/// else, that is there and whose socket the test answers.
+fn played(world: &World, like: &Value, agent: &str) -> (SessionDir, UnixListener) {
+    let dir = SessionDir::make(&world.path("state"), SessionId::random()).expect("made");
+    let socket = UnixListener::bind(dir.path.join("control.sock")).expect("bound");
+    let mut note: Session = serde_json::from_value(like.clone()).expect("a session");
+    note.agent = agent.parse().expect("a name");
+    note.id = dir.id.clone();
+    roster::note(&dir.path, &note).expect("written");
+    (dir, socket)
+}
+
+/// True if somebody has called at a socket.
+async fn is_called(socket: &UnixListener) -> bool {
+    let call = std::future::poll_fn(|cx| std::task::Poll::Ready(socket.poll_accept(cx)));
+    call.await.is_ready()
+}
+
+#[tokio::test]
+async fn a_session_that_is_forgotten_asks_its_siblings_and_nobody_else() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let mut terminal = launch(&world, "here I am").await;
+    let own = world.json(&["ps", "--json"])[0].clone();
+    let sibling = played(&world, &own, "fake");
+    let strangers = ["codex", "gemini"].map(|agent| played(&world, &own, agent));
+    server.post("/__test/expire/fake", &Value::Null).await;
+    terminal.keys(b"go\r").await;
+    hears(&server, "fake: here I am").await;
+    assert!(is_called(&sibling.1).await);
+    for (dir, socket) in &strangers {
+        assert!(!is_called(socket).await, "{}", dir.path.display());
+    }
+    terminal.leave().await;
 }
