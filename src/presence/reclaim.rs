@@ -144,7 +144,7 @@ impl Books<'_> {
             claims.close(&who.token).await;
             owned
         };
-        within(asked).await
+        Box::pin(within(asked)).await
     }
 
     /// Takes the name of `who` for its token, whatever that is called.
@@ -155,7 +155,7 @@ impl Books<'_> {
             claims.close(&who.token).await;
             kept
         };
-        match within(kept).await? {
+        match Box::pin(within(kept)).await? {
             Claim::Confirmed(_) => Ok(()),
             Claim::Refused(text) => Err(Error::Refused { status: 200, text }),
         }
