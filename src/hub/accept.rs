@@ -102,7 +102,6 @@ impl Strangers {
         if all.len() >= self.most
             && let Some(eldest) = all.pop_front()
         {
-            debug!("too many callers without a token: the eldest goes");
             eldest.task.abort();
         }
     }

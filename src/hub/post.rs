@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use serde_json::json;
+use tracing::warn;
 
 use super::api::{HUMAN, Message, SYSTEM};
 use super::chat::{Caller, Chat, Fault, News};
@@ -102,7 +103,10 @@ impl Chat {
         self.tell(News::Message);
         for one in targets {
             self.tell(News::Trigger(one.id));
-            self.hand_over(one.id, now)?;
+            if let Err(error) = self.hand_over(one.id, now) {
+                // The message is there; the mention waits.
+                warn!(%error, name = %one.name, "a mention was not written to a queue file");
+            }
         }
         Ok(message)
     }

@@ -694,6 +694,7 @@ fn help_is_a_pleasure() {
       wrapper mcp list|get|set|rm|token …     a session's MCP servers, live
       wrapper serve                           the chat hub, in the foreground
       wrapper say TEXT, read [-f], who        the chat: write, read, who is online
+      wrapper token rotate                    new tokens for the chat's users
       wrapper config [--origin]               the configuration, and who set what
       wrapper up [FILE], down [FILE]          start, stop the sessions of a file
       wrapper doctor [AGENT]                  what is wrong here, and the cure
@@ -711,6 +712,7 @@ fn help_is_a_pleasure() {
     Every verb (`wrapper VERB --help` says more):
       --config FILE            in place of ~/.config/wrapper/config.toml
       --port N, --mcp-http-port N, --mcp-sse-port N, --data-dir DIR, --upload-dir D
+      --hub embedded           start our hub also where agentchattr's is at home
       --json, -h, --help, -V, --version
     What follows `--` goes to the agent untouched.
     "#);

@@ -188,7 +188,8 @@ async fn nobody_acts_without_a_token() {
         ("GET /api/health", "", [200, 200, 200, 200]),
         ("GET /api/status", "", [403, 403, 200, 200]),
         ("GET /api/messages", "", [403, 403, 200, 200]),
-        ("GET /api/roles", "", [403, 403, 200, 200]),
+        // Without one: by this user's processes, as agentchattr's wrapper.
+        ("GET /api/roles", "", [200, 403, 200, 200]),
         ("GET /api/rules/active", "", [403, 403, 200, 200]),
         (
             "POST /api/rules/agent_sync/claude",
