@@ -19,7 +19,7 @@ use crate::report::Failure;
 use crate::types::agent::{AgentSpec, Transport};
 use crate::types::exit::Exit;
 use crate::types::hub::HubState;
-use crate::types::identity::{Identity, Token};
+use crate::types::identity::{AgentName, Identity, Token};
 use crate::types::upstream::{Endpoint, Live, Scheme};
 
 /// How long a hub may be away before we start another.
@@ -67,6 +67,7 @@ pub(super) async fn register(
         },
     );
     let uids: Vec<String> = heirs.iter().map(|heir| heir.instance.uid.clone()).collect();
+    let agents: Vec<AgentName> = setting.config.agents().cloned().collect();
     let enter = async |human: Option<&Token>| {
         let family = spec.label.as_deref().filter(|_| label.is_none());
         let entry = Entry {
@@ -76,6 +77,7 @@ pub(super) async fn register(
             previous: None,
             human,
             succeeds: &uids,
+            agents: &agents,
         };
         client.enter(&entry).await
     };

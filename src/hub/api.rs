@@ -67,6 +67,9 @@ pub struct Register {
     /// still registered is had back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub succeeds: Vec<String>,
+    /// As [`Send::agents`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentName>,
 }
 
 /// What `POST /api/rotate` answers.
@@ -131,6 +134,30 @@ pub struct Send {
     pub text: String,
     #[serde(default = "ChannelName::general")]
     pub channel: ChannelName,
+    /// Ours alone, and heard from the human alone: the agents that are
+    /// configured. A mention of one waits until it registers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentName>,
+}
+
+/// What `POST /api/send` answers: the message and, ours alone, what becomes of
+/// its mentions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    #[serde(flatten)]
+    pub message: Message,
+    /// They are told.
+    #[serde(default)]
+    pub reached: Vec<InstanceName>,
+    /// They will be, when they are there.
+    #[serde(default)]
+    pub waiting: Vec<InstanceName>,
+    /// They are not: too much waits for them already.
+    #[serde(default)]
+    pub refused: Vec<InstanceName>,
+    /// Words that nobody is called by.
+    #[serde(default)]
+    pub unknown: Vec<String>,
 }
 
 /// Body of `POST /api/triggers/ack`.

@@ -180,6 +180,9 @@ impl Chat {
         };
         let (uid, token) = (uid(), Token::random());
         let whole = self.store.begin()?;
+        if let Some(one) = self.registry.get(id) {
+            self.expire(one)?;
+        }
         self.store.pass_on(id, &uid, &token)?;
         whole.commit()?;
         if let Some(one) = self.registry.get_mut(id) {
@@ -232,8 +235,9 @@ impl Chat {
             self.store.free_name(*id)?;
         }
         one.id = self.store.add_instance(&one)?;
-        if let Some(old) = heir {
-            self.store.pass_triggers(old, one.id)?;
+        if let Some(old) = heir.and_then(|id| self.registry.get(id)) {
+            self.expire(old)?;
+            self.store.pass_triggers(old.id, one.id)?;
         }
         for id in &place.evicts {
             self.bury(*id)?;

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::{
-    Ack, Beat, Beaten, HUB_NAME, Health, Message, Role, Rotated, Rules, Send, Status, Synced,
+    Ack, Beat, Beaten, HUB_NAME, Health, Message, Role, Rotated, Rules, Send, Sent, Status, Synced,
 };
 use super::exchange::{self, Address, Opened};
 use crate::loopback::Stranger;
@@ -165,9 +165,23 @@ impl Client {
         text: &str,
         channel: &ChannelName,
     ) -> Result<Message, Error> {
+        let sent = self.say(token, text, channel, &[]).await?;
+        Ok(sent.message)
+    }
+
+    /// Posts a message, as the human who has configured `agents`; what becomes
+    /// of its mentions is said by a hub of ours alone.
+    pub async fn say(
+        &self,
+        token: &Token,
+        text: &str,
+        channel: &ChannelName,
+        agents: &[AgentName],
+    ) -> Result<Sent, Error> {
         let body = Send {
             text: text.into(),
             channel: channel.clone(),
+            agents: agents.to_vec(),
         };
         self.post("/api/send", token, &body).await
     }

@@ -10,7 +10,10 @@ use super::life::Life;
 use super::registry::Instance;
 use super::store::{Store, parsed, signed, unsigned};
 use crate::types::identity::{AgentName, Token};
-use crate::types::trigger::Trigger;
+use crate::types::trigger::{ChannelName, Trigger};
+
+/// Agents that are remembered.
+const MOST_BASES: u32 = 256;
 
 impl Store {
     pub(super) fn instances(&self, now: Instant) -> Result<Vec<Instance>> {
@@ -30,6 +33,9 @@ impl Store {
                 life: Life::new(now, false),
             })
         })?;
+        for one in all.iter_mut().filter(|one| one.registered_at == 0.0) {
+            one.life = Life::never(now);
+        }
         for one in &mut all {
             one.stale = self.list(
                 "SELECT token FROM stale_tokens WHERE instance = ?",
@@ -119,6 +125,19 @@ impl Store {
         self.list("SELECT name FROM bases", [], |row| parsed(row, "name"))
     }
 
+    /// Remembers agents, so that a mention of one is answered truthfully: as
+    /// many as anybody will configure.
+    pub(super) fn know(&self, agents: &[AgentName]) -> Result<()> {
+        for agent in agents {
+            self.run(
+                "INSERT OR IGNORE INTO bases (name)
+                 SELECT ? WHERE (SELECT count(*) FROM bases) < ?",
+                params![agent.as_str(), MOST_BASES],
+            )?;
+        }
+        Ok(())
+    }
+
     // Cursors.
 
     pub(super) fn cursor(&self, instance: i64, feed: &str) -> Result<Option<u64>> {
@@ -164,6 +183,32 @@ impl Store {
                 })
             },
         )
+    }
+
+    pub(super) fn count_triggers(&self, instance: i64) -> Result<u64> {
+        self.db
+            .prepare_cached("SELECT count(*) FROM triggers WHERE instance = ?")?
+            .query_row([instance], |row| row.get(0))
+            .map(unsigned)
+    }
+
+    /// Gives up what has waited for an instance since before a time in seconds
+    /// since 1970: channels, and how many mentions in each.
+    pub(super) fn expire_triggers(
+        &self,
+        instance: i64,
+        before: f64,
+    ) -> Result<Vec<(ChannelName, u64)>> {
+        const OLD: &str = "FROM triggers WHERE instance = ?1 AND message IN
+             (SELECT id FROM messages WHERE timestamp < ?2)";
+        let counted = format!("SELECT channel, count(*) AS count {OLD} GROUP BY channel");
+        let expired = self.list(&counted, params![instance, before], |row| {
+            Ok((parsed(row, "channel")?, unsigned(row.get("count")?)))
+        })?;
+        if !expired.is_empty() {
+            self.run(&format!("DELETE {OLD}"), params![instance, before])?;
+        }
+        Ok(expired)
     }
 
     pub(super) fn ack(&self, instance: i64, upto: u64) -> Result<()> {

@@ -36,6 +36,13 @@ impl Life {
         }
     }
 
+    /// One of which nothing was ever heard: any newcomer may have its name.
+    pub(super) fn never(now: Instant) -> Self {
+        let mut life = Self::new(now, false);
+        life.die(now);
+        life
+    }
+
     /// A sign of life.
     pub(super) fn touch(&mut self, now: Instant) {
         self.lease_end = now + LEASE;

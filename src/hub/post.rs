@@ -1,14 +1,15 @@
 //! What is said in the chat, by others and by the hub itself.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tracing::warn;
 
-use super::api::{HUMAN, Message, SYSTEM};
+use super::api::{HUMAN, SYSTEM, Sent};
 use super::chat::{Caller, Chat, Fault, News};
-use super::registry::Instance;
-use super::route::{Author, Hops, Known, route};
+use super::life::Life;
+use super::registry::{Instance, default_label};
+use super::route::{Absent, Author, Hops, Known, route};
 use super::store::Draft;
 use crate::types::identity::{InstanceName, Token};
 use crate::types::text::is_message;
@@ -18,6 +19,12 @@ use crate::types::trigger::ChannelName;
 const MAX_TEXT: usize = 64 * 1024;
 /// Channels of one hub.
 const MAX_CHANNELS: usize = 64;
+
+/// Mentions that wait for one instance, and for how long.
+const MOST_WAITING: u64 = 100;
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Names that are mentioned and have never been there.
+const MOST_EXPECTED: usize = 64;
 
 /// A message to be posted.
 #[derive(Debug)]
@@ -45,7 +52,7 @@ impl Post {
 
 impl Chat {
     /// Keeps a message and wakes whom it mentions.
-    pub(super) fn post(&mut self, by: Caller, post: &Post, now: Instant) -> Result<Message, Fault> {
+    pub(super) fn post(&mut self, by: Caller, post: &Post, now: Instant) -> Result<Sent, Fault> {
         let sender = match by {
             Caller::Human => None,
             Caller::Agent(id) => Some(self.registry.get(id).ok_or(Fault::NotFound)?.name.clone()),
@@ -59,8 +66,17 @@ impl Chat {
             hops,
             self.max_hops,
         );
-        let targets: Vec<&Instance> = routed
-            .targets
+        let mut names = routed.targets;
+        let [mut reached, mut waiting, mut refused] = [const { Vec::new() }; 3];
+        for absent in routed.absent {
+            let name = absent.name.clone();
+            if self.expect(absent, now)? {
+                names.push(name);
+            } else {
+                refused.push(name);
+            }
+        }
+        let targets: Vec<&Instance> = names
             .iter()
             .filter_map(|name| self.registry.named(name.as_str()))
             .collect();
@@ -78,15 +94,24 @@ impl Chat {
             metadata: (!post.choices.is_empty()).then(|| json!({"choices": post.choices})),
         })?;
         for one in &targets {
-            self.store.add_trigger(one.id, &message)?;
-            if !one.life.holds(now) {
-                let waits = format!("{} is offline: the mention waits for it.", one.name);
-                self.say(&post.channel, &waits)?;
+            if one.life.holds(now) {
+                self.store.add_trigger(one.id, &message)?;
+                reached.push(one.name.clone());
+                continue;
             }
-        }
-        for base in &routed.absent {
-            let nobody = format!("No instance of {base} is registered: nobody was told.");
-            self.say(&post.channel, &nobody)?;
+            self.expire(one)?;
+            let name = &one.name;
+            let text = if self.store.count_triggers(one.id)? < MOST_WAITING {
+                self.store.add_trigger(one.id, &message)?;
+                waiting.push(name.clone());
+                format!("{name} is offline: the mention waits for it.")
+            } else {
+                refused.push(name.clone());
+                format!(
+                    "{name} is offline, and {MOST_WAITING} mentions wait for it: this one does not."
+                )
+            };
+            self.say(&post.channel, &text)?;
         }
         if sender.is_none() && post.text.trim() == "/continue" {
             self.say(&post.channel, &format!("Routing resumed by {HUMAN}."))?;
@@ -108,7 +133,56 @@ impl Chat {
                 warn!(%error, name = %one.name, "a mention was not written to a queue file");
             }
         }
-        Ok(message)
+        Ok(Sent {
+            message,
+            reached,
+            waiting,
+            refused,
+            unknown: routed.unknown,
+        })
+    }
+
+    /// Enters an agent that is mentioned and not there, so that what waits for
+    /// it has a place. False where too many are expected already.
+    fn expect(&mut self, absent: Absent, now: Instant) -> Result<bool, Fault> {
+        let is_expected = |one: &&Instance| one.registered_at == 0.0;
+        let expected = self.registry.instances.iter().filter(is_expected);
+        if expected.count() >= MOST_EXPECTED {
+            return Ok(false);
+        }
+        let Absent { base, slot, name } = absent;
+        let mut one = Instance {
+            id: 0,
+            uid: Token::random().expose().to_owned(),
+            label: default_label(&base, None, slot),
+            name,
+            base,
+            slot,
+            role: String::new(),
+            token: Token::random(),
+            stale: Vec::new(),
+            channel: ChannelName::general(),
+            registered_at: 0.0,
+            life: Life::never(now),
+        };
+        one.id = self.store.add_instance(&one)?;
+        self.registry.instances.push(one);
+        Ok(true)
+    }
+
+    /// Gives up mentions that have waited too long for an instance, and says so
+    /// in their channels.
+    pub(super) fn expire(&self, one: &Instance) -> Result<(), Fault> {
+        let before = wall() - LONGEST_WAIT.as_secs_f64();
+        for (channel, count) in self.store.expire_triggers(one.id, before)? {
+            let many = if count == 1 { "mention" } else { "mentions" };
+            let text = format!(
+                "{count} {many} waited for {} for more than 7 days: given up.",
+                one.name
+            );
+            self.say(&channel, &text)?;
+        }
+        Ok(())
     }
 
     /// Refuses what no message may be; returns the state of its channel.

@@ -32,7 +32,8 @@ pub(super) struct Instance {
     pub(super) stale: Vec<Token>,
     /// The channel that it read or wrote last.
     pub(super) channel: ChannelName,
-    /// Seconds since 1970.
+    /// Seconds since 1970; 0 for one that is mentioned and has never been
+    /// there.
     pub(super) registered_at: f64,
     pub(super) life: Life,
 }
@@ -186,7 +187,7 @@ fn refuse_reserved(name: &str) -> Result<(), NoPlace> {
 }
 
 /// `claude`, `claude-2`, …; None if that is too long for a name.
-fn name_of(base: &AgentName, slot: u32) -> Option<InstanceName> {
+pub(super) fn name_of(base: &AgentName, slot: u32) -> Option<InstanceName> {
     if slot == 1 {
         base.as_str().parse().ok()
     } else {
@@ -198,6 +199,12 @@ fn name_of(base: &AgentName, slot: u32) -> Option<InstanceName> {
 fn slot_in(base: &AgentName, name: &InstanceName) -> Option<u32> {
     let [base, name] = [base.as_str(), name.as_str()].map(str::to_ascii_lowercase);
     slot(&base, &name)
+}
+
+/// The slot that an instance of `base` can have, if a word means one.
+pub(super) fn slot_of(base: &AgentName, word: &str) -> Option<u32> {
+    let slot = slot_in(base, &word.parse().ok()?)?;
+    (slot <= MAX_SLOTS).then_some(slot)
 }
 
 fn same(one: &str, other: &str) -> bool {

@@ -180,10 +180,12 @@ async fn register(
     if !is_human {
         // A process of this user may register, but not as one that was there.
         wish.succeeds.clear();
+        wish.agents.clear();
     }
     let mut record = hub
         .desk
         .ask(move |chat, now| {
+            chat.store.know(&wish.agents)?;
             let record = chat.register(&wish, previous.as_ref(), now)?;
             if !wish.stream
                 && let Some(id) = chat.registry.by_token(&record.token)
@@ -338,6 +340,9 @@ async fn send(State(hub): State<Shared>, headers: HeaderMap, body: Bytes) -> Ans
                 _ => Refusal::new(400, "text and channel must be strings"),
             },
         })?;
+        if caller == Caller::Human {
+            chat.store.know(&wish.agents).map_err(Fault::from)?;
+        }
         let post = Post::chat(wish.text, wish.channel);
         Ok(json!(chat.post(caller, &post, now)?))
     })

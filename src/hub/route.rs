@@ -5,6 +5,7 @@
 //! itself; never the sender. Messages from agent to agent are counted in each
 //! channel, and stopped until a human speaks.
 
+use super::registry::{name_of, slot_of};
 use crate::types::identity::{AgentName, InstanceName};
 
 /// An instance that may be mentioned.
@@ -35,14 +36,25 @@ pub(super) struct Hops {
 pub(super) struct Routed {
     /// To be prompted, in the order of their mentions.
     pub(super) targets: Vec<InstanceName>,
-    /// Mentioned bases of which no instance is registered.
-    pub(super) absent: Vec<AgentName>,
+    /// Mentioned names of agents that nobody bears.
+    pub(super) absent: Vec<Absent>,
+    /// Mentioned words that are nobody's, as they were written.
+    pub(super) unknown: Vec<String>,
     pub(super) hops: Hops,
     /// The loop guard stopped the channel with this very message.
     pub(super) stopped: bool,
 }
 
-/// Routes one message. `bases` are all that ever registered.
+/// A name of an agent that no instance bears yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Absent {
+    pub(super) base: AgentName,
+    pub(super) slot: u32,
+    pub(super) name: InstanceName,
+}
+
+/// Routes one message. `bases` are the agents that are known, whether they are
+/// registered or not.
 pub(super) fn route(
     text: &str,
     author: Author<'_>,
@@ -58,17 +70,18 @@ pub(super) fn route(
     for word in mentions(text) {
         match find(word, known, bases) {
             Found::Instances(found) => routed.targets.extend(found.into_iter().cloned()),
-            Found::Absent(base) => routed.absent.push(base.clone()),
-            Found::Nobody => {}
+            Found::Absent(absent) => routed.absent.push(absent),
+            Found::Nobody => routed.unknown.push(word.to_owned()),
         }
     }
     keep_first(&mut routed.targets);
     keep_first(&mut routed.absent);
+    keep_first(&mut routed.unknown);
     match author {
         Author::Human => routed.hops = Hops::default(),
         Author::Agent(sender) => {
             routed.targets.retain(|target| target != sender);
-            if !routed.targets.is_empty() {
+            if !routed.targets.is_empty() || !routed.absent.is_empty() {
                 guard(&mut routed, max_hops);
             }
         }
@@ -86,12 +99,13 @@ fn guard(routed: &mut Routed, max_hops: u32) {
     }
     if hops.paused {
         routed.targets.clear();
+        routed.absent.clear();
     }
 }
 
 enum Found<'a> {
     Instances(Vec<&'a InstanceName>),
-    Absent(&'a AgentName),
+    Absent(Absent),
     Nobody,
 }
 
@@ -110,9 +124,23 @@ fn find<'a>(word: &str, known: &'a [Known], bases: &'a [AgentName]) -> Found<'a>
     if !exact.is_empty() {
         return Found::Instances(exact);
     }
-    let Some(base) = bases.iter().find(|base| is(base.as_str(), word)) else {
+    let Some((base, slot)) = bases
+        .iter()
+        .find_map(|base| Some((base, slot_of(base, word)?)))
+    else {
         return Found::Nobody;
     };
+    let absent = || match name_of(base, slot) {
+        Some(name) => Found::Absent(Absent {
+            base: base.clone(),
+            slot,
+            name,
+        }),
+        None => Found::Nobody,
+    };
+    if !is(base.as_str(), word) {
+        return absent();
+    }
     let family = |one: &Known| is(one.base.as_str(), word);
     let online = names(&|one| family(one) && one.online);
     if !online.is_empty() {
@@ -120,7 +148,7 @@ fn find<'a>(word: &str, known: &'a [Known], bases: &'a [AgentName]) -> Found<'a>
     }
     let offline = names(&family);
     if offline.is_empty() {
-        Found::Absent(base)
+        absent()
     } else {
         Found::Instances(offline)
     }
@@ -244,8 +272,29 @@ mod tests {
             Hops::default(),
             4,
         );
-        assert_eq!(routed.absent, ["gemini".parse().expect("a base")]);
+        assert_eq!(routed.absent, [absent("gemini", 1, "gemini")]);
         assert_eq!(routed.targets, []);
+    }
+
+    fn absent(base: &str, slot: u32, name: &str) -> Absent {
+        Absent {
+            base: base.parse().expect("a base"),
+            slot,
+            name: name.parse().expect("a name"),
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_known_agent_is_absent_and_any_other_word_is_unknown() {
+        let text = "@claude-7 @Gemini-2 @nobody @claude-music @claude-01 @codex-99 bob@x.org";
+        let routed = route(text, HUMAN, &people(), &bases(), Hops::default(), 4);
+        let names = [
+            absent("claude", 7, "claude-7"),
+            absent("gemini", 2, "gemini-2"),
+        ];
+        assert_eq!(routed.absent, names);
+        let words = ["nobody", "claude-music", "claude-01", "codex-99"];
+        assert_eq!(routed.unknown, words);
     }
 
     #[test]

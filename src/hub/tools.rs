@@ -149,7 +149,7 @@ impl Turn<'_> {
             self.unread(ALL, None)?,
             self.unread(channel.as_str(), Some(&channel))?,
         ];
-        let message = self.chat.post(
+        let sent = self.chat.post(
             Caller::Agent(self.id),
             &Post {
                 text,
@@ -167,11 +167,11 @@ impl Turn<'_> {
         // One's own message is read, unless others stand unread before it.
         for (feed, unread) in [ALL, channel.as_str()].into_iter().zip(unread) {
             if unread == Some(0) {
-                self.chat.store.set_cursor(self.id, feed, message.id)?;
+                self.chat.store.set_cursor(self.id, feed, sent.message.id)?;
             }
         }
         self.remember(&channel)?;
-        Ok(format!("Sent (id={})", message.id))
+        Ok(format!("Sent (id={})", sent.message.id))
     }
 
     fn read(&mut self, arguments: &Arguments<'_>) -> Result<String, Failure> {

@@ -633,7 +633,7 @@ async fn the_hub_tells_the_truth_about_who_is_not_there() {
         log(&hub).await,
         [
             "user: @claude and @stranger",
-            "system: No instance of claude is registered: nobody was told."
+            "system: claude is offline: the mention waits for it."
         ]
     );
     // One that leaves with mentions undelivered says so.

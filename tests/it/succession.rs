@@ -131,6 +131,26 @@ fn a_session_that_ends_while_the_hub_is_away_leaves_its_name_to_the_next() {
 }
 
 #[test]
+fn a_mention_waits_for_an_agent_that_is_not_running_and_say_tells() {
+    let world = World::with_hub();
+    let said = world.verb(&["say", "@fake hi, @nobody"]);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.success(), "{told}");
+    for line in [
+        "not running: fake (the mention waits",
+        "not known: @nobody (",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert_eq!(online(&world), [""; 0]);
+    start(&world, &[]);
+    prompted_once(&world, "fake");
+    let said = world.json(&["say", "--json", "@fake again"]);
+    assert_eq!(said["reached"], json!(["fake"]));
+    stop(&world, "fake");
+}
+
+#[test]
 fn each_of_several_killed_sessions_is_followed_once_and_by_its_like() {
     let world = World::with_hub();
     std::fs::create_dir(world.path("other")).expect("made");
@@ -186,6 +206,7 @@ async fn no_token_of_the_hub_stands_in_a_file_of_the_session() {
         previous: None,
         human: None,
         succeeds: &[uid],
+        agents: &[],
     };
     let client = Client::new(Endpoint::loopback(world.port, "/"));
     let entered = client.enter(&entry).await.expect("registered");

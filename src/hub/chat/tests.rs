@@ -1,5 +1,6 @@
 //! The chat's one state, over a store of its own.
 
+use super::super::api::Sent;
 use super::super::life::LEASE;
 use super::super::post::Post;
 use super::*;
@@ -22,9 +23,7 @@ fn wish(base: &str) -> Register {
     Register {
         stream: true,
         base: base.into(),
-        label: None,
-        family: None,
-        succeeds: Vec::new(),
+        ..Register::default()
     }
 }
 
@@ -131,4 +130,91 @@ fn the_dead_are_offline_and_their_mentions_wait() {
     assert_eq!(next.name.as_str(), "claude");
     let waiting = chat.triggers(&next.token, 0).expect("asked").expect("good");
     assert_eq!(waiting.len(), 1);
+}
+
+/// Posts as the human who has configured `claude` and `codex`.
+fn say(chat: &mut Chat, text: &str, now: Instant) -> Sent {
+    let agents = ["claude", "codex"].map(|name| name.parse().expect("a name"));
+    chat.store.know(&agents).expect("kept");
+    let post = Post::chat(text, ChannelName::general());
+    chat.post(Caller::Human, &post, now).expect("posted")
+}
+
+fn names(list: &[InstanceName]) -> Vec<&str> {
+    list.iter().map(InstanceName::as_str).collect()
+}
+
+#[test]
+fn a_mention_of_a_configured_agent_waits_until_it_registers() {
+    let start = Instant::now();
+    let (mut chat, _dir) = chat(start);
+    let sent = say(&mut chat, "@claude @claude-2 @nobody @gemini", start);
+    assert_eq!(names(&sent.waiting), ["claude", "claude-2"]);
+    assert_eq!(sent.unknown, ["nobody", "gemini"]);
+    assert_eq!(chat.online(start), [""; 0]);
+    let sent = say(&mut chat, "@claude @codex-99", start);
+    assert_eq!(names(&sent.waiting), ["claude"]);
+    assert_eq!(sent.unknown, ["codex-99"]);
+    for (name, waiting) in [("claude", 2), ("claude-2", 1), ("claude-3", 0)] {
+        let one = enter(&mut chat, start);
+        assert_eq!(one.name.as_str(), name);
+        let triggers = chat.triggers(&one.token, 0).expect("asked").expect("good");
+        assert_eq!(triggers.len(), waiting, "{name}");
+    }
+    let sent = say(&mut chat, "@claude", start);
+    assert_eq!(names(&sent.reached), ["claude"]);
+}
+
+#[test]
+fn one_that_has_left_is_told_when_it_comes_again() {
+    let start = Instant::now();
+    let (mut chat, _dir) = chat(start);
+    let one = enter(&mut chat, start);
+    let Some(Caller::Agent(id)) = chat.caller(&one.token, start) else {
+        panic!("it is known");
+    };
+    chat.leave(id).expect("left");
+    assert_eq!(
+        names(&say(&mut chat, "@claude hi", start).waiting),
+        ["claude"]
+    );
+    let next = enter(&mut chat, start);
+    let triggers = chat.triggers(&next.token, 0).expect("asked").expect("good");
+    assert_eq!(triggers.len(), 1);
+}
+
+#[test]
+fn mentions_wait_in_bounded_number_and_age() {
+    let start = Instant::now();
+    let (mut chat, _dir) = chat(start);
+    for _ in 0..100 {
+        assert_eq!(say(&mut chat, "@codex", start).refused, []);
+    }
+    let sent = say(&mut chat, "@codex", start);
+    assert_eq!(
+        (names(&sent.refused), names(&sent.waiting)),
+        (vec!["codex"], vec![])
+    );
+    let aged =
+        "UPDATE messages SET timestamp = timestamp - 8 * 86400 WHERE sender = 'user' AND id < 4";
+    chat.store.run(aged, []).expect("aged");
+    let codex = chat
+        .register(&wish("codex"), None, start)
+        .expect("registered");
+    let triggers = chat
+        .triggers(&codex.token, 0)
+        .expect("asked")
+        .expect("good");
+    assert_eq!(triggers.len(), 98, "two were too old");
+    let said = chat.store.last_messages(1, None).expect("messages");
+    assert_eq!(
+        said[0].text,
+        "2 mentions waited for codex for more than 7 days: given up."
+    );
+    // Words of agents that nobody has configured make no instances.
+    for n in 0..70 {
+        let sent = say(&mut chat, &format!("@claude-{n}"), start);
+        let is_refused = !sent.refused.is_empty() || !sent.unknown.is_empty();
+        assert_eq!(is_refused, n == 0 || n > 64, "{n}");
+    }
 }

@@ -40,6 +40,8 @@ pub struct Entry<'a> {
     /// The `uid`s of dead sessions' instances, the best first: the first that
     /// a hub of ours knows is had back. Takes the human's token.
     pub succeeds: &'a [String],
+    /// The agents that are configured. Takes the human's token.
+    pub agents: &'a [AgentName],
 }
 
 impl Client {
@@ -59,6 +61,7 @@ impl Client {
             previous,
             human,
             succeeds: &[],
+            agents: &[],
         })
         .await
     }
@@ -71,6 +74,7 @@ impl Client {
             stream: true,
             family: entry.family.map(Into::into),
             succeeds: entry.succeeds.to_vec(),
+            agents: entry.agents.to_vec(),
         };
         let path = "/api/register";
         let mut request = self.request(Method::POST, path, entry.previous, Some(&body))?;
