@@ -54,6 +54,7 @@ fn of_file(file: &Path, agent: &str) -> Result<Explained, Failure> {
     let verdict = manifest.judge(&view);
     Ok(Explained::from(Judged {
         state: verdict.state(view.bracketed_paste, Duration::MAX, Duration::MAX),
+        waits_for: verdict.waits_for(),
         stash: manifest.stash().map(<[u8]>::to_vec),
         verdict,
         view,

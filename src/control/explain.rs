@@ -50,12 +50,13 @@ impl From<Judged> for Explained {
             state,
             verdict,
             view,
+            waits_for,
             stash,
         } = judged;
         Self {
             state,
             manifest: verdict.is_known,
-            waits_for: verdict.waits_for(),
+            waits_for,
             stash: stash.is_some(),
             screen: view.written(),
             rules: (verdict.held.into_iter())
