@@ -44,6 +44,21 @@ pub struct Reason {
     pub text: Vec<String>,
 }
 
+impl Explained {
+    /// Of a session that is stopped, and cannot look at its screen.
+    #[must_use]
+    pub fn suspended() -> Self {
+        Self {
+            state: State::Suspended,
+            rules: Vec::new(),
+            manifest: false,
+            waits_for: Some("suspended".to_owned()),
+            stash: false,
+            screen: String::new(),
+        }
+    }
+}
+
 impl From<Judged> for Explained {
     fn from(judged: Judged) -> Self {
         let Judged {

@@ -110,7 +110,8 @@ impl Desk {
             prompts: Prompts {
                 waiting: waiting.count,
                 reason: waiting.reason.map(|reason| reason.to_string()),
-                waited_ms: (waiting.waited).map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
+                waited_ms: (waiting.waited)
+                    .map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
             },
             team: self.team.clone(),
         }

@@ -39,7 +39,7 @@ pub struct Session {
     /// The path of the log.
     pub log: String,
     /// The prompts that have not ended.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Prompts::is_none")]
     pub prompts: Prompts,
     /// `FILE#NAME` of the team file and its member that `wrapper up` started it
     /// for, whatever it is called by now.
@@ -55,6 +55,12 @@ pub struct Prompts {
     pub reason: Option<String>,
     /// Since it was asked for.
     pub waited_ms: Option<u64>,
+}
+
+impl Prompts {
+    fn is_none(&self) -> bool {
+        self.waiting == 0
+    }
 }
 
 /// How a session stands with its hub.

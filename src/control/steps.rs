@@ -1,5 +1,6 @@
 //! A prompt that is followed step by step, by a client that keeps its own time.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,19 +46,32 @@ pub(super) async fn follow(
     let request = request
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| client.silent(&error))?;
-    let mut last: Option<Receipt> = None;
-    let talk = talk(client, request, |receipt| {
-        tell(&receipt);
-        last = Some(receipt);
-    });
-    tokio::pin!(talk);
-    tokio::select! {
-        biased;
-        ended = &mut talk => ended?,
-        () = sleep_until(until + GRACE) => {}
+    let last: RefCell<Option<Receipt>> = RefCell::default();
+    {
+        let talk = talk(client, request, |receipt| {
+            tell(&receipt);
+            last.replace(Some(receipt));
+        });
+        tokio::pin!(talk);
+        let is_typing = || {
+            let last = last.borrow();
+            last.as_ref()
+                .is_some_and(|last| last.outcome == Word::Typing)
+        };
+        tokio::select! {
+            biased;
+            ended = &mut talk => ended?,
+            () = sleep_until(until + GRACE) => if is_typing() {
+                tokio::select! {
+                    biased;
+                    ended = &mut talk => ended?,
+                    () = sleep_until(until + TYPING) => {}
+                }
+            },
+        }
     }
-    drop(talk);
-    last.ok_or_else(|| client.silent(&"it takes too long"))
+    last.into_inner()
+        .ok_or_else(|| client.silent(&"it takes too long"))
 }
 
 async fn talk(
