@@ -41,15 +41,14 @@ impl Needle {
         let count = |run: &&String| run.chars().count();
         let is_long = |run: &&String| count(run) >= LENGTH;
         let (mut words, mut rest) = (Vec::new(), None);
-        match runs.iter().find(is_long) {
-            Some(run) => words.push(head(run)),
-            None => {
-                words.push(head(&whole));
-                rest = Some(head(&plain(prompt))).filter(|rest| !rest.is_empty());
-                // Of two emoji the second may be drawn over a part of the first.
-                let first = whole.chars().next().filter(|c| !c.is_ascii());
-                words.extend(first.filter(|_| runs.is_empty()).map(String::from));
-            }
+        if let Some(run) = runs.iter().find(is_long) {
+            words.push(head(run));
+        } else {
+            words.push(head(&whole));
+            rest = Some(head(&plain(prompt))).filter(|rest| !rest.is_empty());
+            // Of two emoji the second may be drawn over a part of the first.
+            let first = whole.chars().next().filter(|c| !c.is_ascii());
+            words.extend(first.filter(|_| runs.is_empty()).map(String::from));
         }
         if whole.chars().count() >= LONG || size.lines > 1 {
             let last = runs.iter().rev().find(|run| count(run) >= SHORTEST);

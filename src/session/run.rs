@@ -46,7 +46,7 @@ const FAULT: &str = "wrapper: panic";
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) typist: Typist<Ticket>,
+    pub(super) typist: Box<Typist<Ticket>>,
     pub(super) manifest: Manifest,
     pub(super) busy: watch::Sender<bool>,
     pub(super) doing: watch::Sender<State>,
@@ -63,7 +63,11 @@ impl Desk {
     ) -> (Self, watch::Sender<Status>) {
         let desk = Self {
             commands: mailbox.commands,
-            typist: Typist::new(pacing, manifest.habits().clone(), Instant::now()),
+            typist: Box::new(Typist::new(
+                pacing,
+                manifest.habits().clone(),
+                Instant::now(),
+            )),
             manifest,
             busy: mailbox.busy,
             doing: mailbox.doing,
@@ -150,18 +154,9 @@ pub(super) async fn run(
                 eyes.question(&mut desk.typist);
                 down.send(&keys).await;
             }
-            Some(command) = desk.commands.recv() => match command {
-                Command::Type { id, text, options, ticket } => {
-                    desk.take(id, (&text, options), ticket);
-                }
-                Command::Recall(id) => desk.typist.recall(Instant::now(), id),
-                Command::Interest(_, Interest::Repaint) => stage.repaint(),
-                Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
-                Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
-                Command::Judge(reply) => eyes.judge(reply),
-                Command::Stop { grace } => course.stop(process, grace),
-                Command::Restart { grace } => course.restart(process, grace),
-            },
+            Some(command) = desk.commands.recv() => {
+                obey(command, tty, desk, (&mut eyes, &mut stage), (&mut course, process));
+            }
             change = process.change() => match change? {
                 Change::Ended(exit) => break exit,
                 Change::Stopped => {
@@ -217,6 +212,31 @@ pub(super) async fn run(
         exit,
         end: course.end(),
     })
+}
+
+/// Does what others ask of the session.
+fn obey(
+    command: Command,
+    tty: &impl Tty,
+    desk: &mut Desk,
+    (eyes, stage): (&mut Eyes, &mut Stage),
+    (course, process): (&mut Course, &Process),
+) {
+    match command {
+        Command::Type {
+            id,
+            text,
+            options,
+            ticket,
+        } => desk.take(id, (&text, options), ticket),
+        Command::Recall(id) => desk.typist.recall(Instant::now(), id),
+        Command::Interest(_, Interest::Repaint) => stage.repaint(),
+        Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
+        Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
+        Command::Judge(reply) => eyes.judge(reply),
+        Command::Stop { grace } => course.stop(process, grace),
+        Command::Restart { grace } => course.restart(process, grace),
+    }
 }
 
 /// Says that the agent is suspended, while there is time: nothing is said after

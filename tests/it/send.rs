@@ -27,7 +27,7 @@ async fn begin_a_line(terminal: &mut Outer) {
 async fn a_prompt_has_a_receipt() {
     let world = World::new();
     let mut terminal = open(&world, &[], "\n>").await;
-    let receipt = submitted(&world, &mut terminal, "hello there").await;
+    let receipt = submitted(&world, &mut terminal, "hello  there").await;
     let keys: Vec<&String> = receipt.as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,
@@ -49,7 +49,7 @@ async fn a_prompt_has_a_receipt() {
     for key in ["queued_ms", "typed_ms", "submitted_ms"] {
         assert!(receipt[key].is_u64(), "{receipt}");
     }
-    assert_eq!(world.prompts(), ["hello there"]);
+    assert_eq!(world.prompts(), ["hello  there"]);
     terminal.leave().await;
 }
 

@@ -148,7 +148,9 @@ impl Puppet {
                 Ok(text) => {
                     let keys: Vec<char> = text.chars().collect();
                     self.pending.clear();
-                    keys.into_iter().for_each(|c| self.key(c));
+                    for c in keys {
+                        self.key(c);
+                    }
                 }
                 Err(error) if error.error_len().is_some() => self.pending.clear(),
                 Err(_) => {}

@@ -113,7 +113,7 @@ const DRAWS: [Draw; 7] = [
     |text| {
         let chars: Vec<char> = text.chars().collect();
         let rows = chars.chunks(7).map(|row| row.iter().collect::<String>());
-        rows.map(|row| format!("│ {row} ")).collect()
+        rows.collect::<Vec<String>>().join(" │ ")
     },
     |text| match text.chars().count() {
         0 => String::new(),
