@@ -49,7 +49,7 @@ async fn a_prompt_has_a_receipt() {
     for key in ["queued_ms", "typed_ms", "submitted_ms"] {
         assert!(receipt[key].is_u64(), "{receipt}");
     }
-    assert_eq!(world.prompts(), ["hello there"]);
+    assert_eq!(world.prompts(), ["hello  there"]);
     terminal.leave().await;
 }
 
