@@ -14,7 +14,7 @@ use super::verdict::{Held, Verdict};
 const EVERYONE: &str = include_str!("../manifests/everyone.toml");
 
 /// The agents that have a manifest here, by their commands.
-const AGENTS: [(&str, &str); 7] = [
+const AGENTS: [(&str, &str); 8] = [
     ("claude", include_str!("../manifests/claude.toml")),
     ("codex", include_str!("../manifests/codex.toml")),
     ("gemini", include_str!("../manifests/gemini.toml")),
@@ -22,6 +22,7 @@ const AGENTS: [(&str, &str); 7] = [
     ("copilot", include_str!("../manifests/copilot.toml")),
     ("opencode", include_str!("../manifests/opencode.toml")),
     ("kilo", include_str!("../manifests/kilo.toml")),
+    ("pi", include_str!("../manifests/pi.toml")),
 ];
 
 /// The rules by which one agent's screens are judged.
