@@ -76,7 +76,8 @@ pub struct Logs {
 pub struct Send {
     /// A session's name or id, or the beginning of either
     pub session: String,
-    /// What to type; `-` reads it from standard input. It becomes one line
+    /// What to type, as it is; `-` reads it from standard input. At most 32768
+    /// characters: for more, send the name of a file
     pub text: String,
     /// What the agent must have come to before
     #[arg(long, value_name = "FOR", default_value = "busy")]

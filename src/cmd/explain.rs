@@ -13,14 +13,17 @@ use crate::cli::Explain;
 use crate::control::explain::{Explained, Reason};
 use crate::paths;
 use crate::report::{self, Failure};
-use crate::session::Judged;
 use crate::session::detect::View;
+use crate::session::{Judged, State};
 use crate::types::exit::Exit;
 
 pub(super) fn run(args: &Explain) -> Result<Exit, Failure> {
     let explained = match (&args.session, &args.screen, &args.agent) {
         (Some(session), _, _) => block_on(Exit::NotDone, async {
             let found = found::session(session).await?;
+            if found.session.state == State::Suspended {
+                return Ok(Explained::suspended());
+            }
             found.client.explain().await.map_err(found::refused)
         })?,
         (None, Some(file), Some(agent)) => of_file(file, agent)?,
@@ -54,6 +57,7 @@ fn of_file(file: &Path, agent: &str) -> Result<Explained, Failure> {
     let verdict = manifest.judge(&view);
     Ok(Explained::from(Judged {
         state: verdict.state(view.bracketed_paste, Duration::MAX, Duration::MAX),
+        waits_for: verdict.waits_for(),
         stash: manifest.stash().map(<[u8]>::to_vec),
         verdict,
         view,
@@ -66,6 +70,7 @@ fn tell(explained: &Explained) {
     let mut rules = explained.rules.iter();
     match rules.next() {
         Some(rule) => reason("rule", rule),
+        None if explained.state == State::Suspended => {}
         None if explained.manifest => line("rule", "none: no rule knows this screen"),
         None => line(
             "rule",

@@ -1,10 +1,13 @@
 //! The session that a verb's user means.
 
+use anyhow::anyhow;
+
 use crate::control::client;
 use crate::control::find::{self, Found, NotFound};
 use crate::paths;
 use crate::report::Failure;
 use crate::types::exit::Exit;
+use crate::types::text::one_line;
 
 /// The running session that `asked` names.
 pub(super) async fn session(asked: &str) -> Result<Found, Failure> {
@@ -22,6 +25,15 @@ pub(super) fn not_found(error: NotFound) -> Failure {
         NotFound::Several { .. } => "give its id, or the beginning of it".to_owned(),
     };
     Failure::new(Exit::NotDone, error).hint(hint)
+}
+
+/// A session that is stopped, and answers nothing.
+pub(super) fn suspended(found: &Found) -> Failure {
+    let name = one_line(&found.session.name, 100);
+    Failure::new(Exit::NotDone, anyhow!("`{name}` is suspended")).hint(format!(
+        "`fg` in its shell or `kill -CONT {}` continues it",
+        found.session.pid
+    ))
 }
 
 /// A session's answer that is none.

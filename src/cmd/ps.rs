@@ -6,11 +6,14 @@ use super::table::Table;
 use crate::catalog::shown;
 use crate::cli::Ps;
 use crate::control::find;
-use crate::control::protocol::Session;
+use crate::control::protocol::{Prompts, Session};
 use crate::paths;
 use crate::report::{self, Failure};
 use crate::types::exit::Exit;
 use crate::types::text::one_line;
+
+/// From so many milliseconds on it is said that a prompt waits.
+const LONG: u64 = 10_000;
 
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
@@ -51,6 +54,19 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     }
     table.print();
     for session in &sessions {
+        let Prompts {
+            waiting,
+            reason,
+            waited_ms,
+        } = &session.prompts;
+        if *waiting > 0 && waited_ms.is_some_and(|ms| ms >= LONG) {
+            let why = reason.as_deref().unwrap_or("it does not say why");
+            report::warning(format_args!(
+                "`{}`: prompts that wait: {waiting}, for: {}",
+                session.name,
+                one_line(why, 200)
+            ));
+        }
         for server in &session.mcp {
             if server.state == shown::State::Unconnected {
                 report::warning(format_args!(

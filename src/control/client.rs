@@ -22,6 +22,7 @@ use super::protocol::{
     Stop, Stopped,
 };
 use super::socket;
+use super::steps;
 use crate::catalog::shown::{Listed, Verdict};
 use crate::types::hub::Until;
 use crate::types::identity::{ServerName, Token};
@@ -169,6 +170,21 @@ impl Client {
         self.read(&body)
     }
 
+    /// Has a prompt typed, waits for its end and tells of every step. After its
+    /// time is over the session has `grace` for its own answer, more while it
+    /// types; then the last step is given back, which is no end.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: the session does not take it for a prompt.
+    /// [`Error::Silent`]: it has said nothing at all in time.
+    pub async fn follow(
+        &self,
+        prompt: &Prompt,
+        tell: impl FnMut(&Receipt),
+    ) -> Result<Receipt, Error> {
+        steps::follow(self, prompt, tell).await
+    }
+
     /// What the agent's screen shows.
     ///
     /// # Errors
@@ -287,7 +303,7 @@ impl Client {
             })
     }
 
-    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Error> {
+    pub(super) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(body)
             .map_err(|_| self.silent(&"it speaks in the words of another version"))
     }

@@ -52,7 +52,7 @@ pub(super) async fn events(
     let first = written(last, "session", &desk.shown(state));
     // Whoever comes when all is over gets nothing but this.
     let is_over = desk.session.status().borrow().life == Life::Exited;
-    stream::open(first, async move |out| {
+    stream::open(stream::EVENTS, first, async move |out| {
         if is_over {
             return;
         }

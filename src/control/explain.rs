@@ -44,18 +44,34 @@ pub struct Reason {
     pub text: Vec<String>,
 }
 
+impl Explained {
+    /// Of a session that is stopped, and cannot look at its screen.
+    #[must_use]
+    pub fn suspended() -> Self {
+        Self {
+            state: State::Suspended,
+            rules: Vec::new(),
+            manifest: false,
+            waits_for: Some("suspended".to_owned()),
+            stash: false,
+            screen: String::new(),
+        }
+    }
+}
+
 impl From<Judged> for Explained {
     fn from(judged: Judged) -> Self {
         let Judged {
             state,
             verdict,
             view,
+            waits_for,
             stash,
         } = judged;
         Self {
             state,
             manifest: verdict.is_known,
-            waits_for: verdict.waits_for(),
+            waits_for,
             stash: stash.is_some(),
             screen: view.written(),
             rules: (verdict.held.into_iter())

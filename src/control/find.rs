@@ -10,6 +10,8 @@ use super::client::Client;
 use super::protocol::Session;
 use super::roster;
 use super::socket;
+use super::stopped::is_stopped;
+use crate::session::State;
 use crate::types::identity::SessionId;
 
 /// How long a session may take to say who it is.
@@ -54,6 +56,15 @@ pub async fn everyone(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
     {
         asked.spawn(async move {
             let client = Client::new(&dir.join(socket::NAME));
+            // One that is stopped answers when it goes on.
+            if let Some(session) = suspended(&dir) {
+                return Some(Found {
+                    session,
+                    client,
+                    dir,
+                    is_silent: true,
+                });
+            }
             let (session, is_silent) = match timeout(PATIENCE, client.session()).await {
                 Ok(Ok(session)) => (session, false),
                 // About to begin or to end; or another version.
@@ -82,6 +93,15 @@ pub async fn everyone(root: &Path, but: Option<&SessionId>) -> Vec<Found> {
         key(a).cmp(&key(b))
     });
     found
+}
+
+/// What a session that is stopped has written down of itself.
+fn suspended(dir: &Path) -> Option<Session> {
+    let session = roster::noted(dir)?;
+    is_stopped(session.pid).then_some(Session {
+        state: State::Suspended,
+        ..session
+    })
 }
 
 /// The session whose name or id is `asked`, or begins with it as no other's.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::time::timeout;
 
-use super::protocol::{Brief, Hub, Restarted, Session, Stop, Stopped};
+use super::protocol::{Brief, Hub, Prompts, Restarted, Session, Stop, Stopped};
 use super::server::{Desk, refusal};
 use crate::session::{self, Life, Status};
 use crate::types::hub::HubState;
@@ -90,6 +90,7 @@ impl Desk {
             Some(hub) => (Some(hub.url.clone()), *hub.state.borrow()),
             None => (None, HubState::Offline),
         };
+        let waiting = self.session.waiting();
         Session {
             id: self.context.id.clone(),
             name: self.name(),
@@ -106,6 +107,12 @@ impl Desk {
             hub: Hub { url, state: hub },
             mcp: self.servers(),
             log: self.log.to_string_lossy().into_owned(),
+            prompts: Prompts {
+                waiting: waiting.count,
+                reason: waiting.reason.map(|reason| reason.to_string()),
+                waited_ms: (waiting.waited)
+                    .map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
+            },
             team: self.team.clone(),
         }
     }

@@ -18,6 +18,8 @@ pub mod roster;
 mod server;
 mod servers;
 mod socket;
+mod steps;
+pub mod stopped;
 mod stream;
 
 pub use client::Client;

@@ -38,10 +38,29 @@ pub struct Session {
     pub mcp: Vec<Brief>,
     /// The path of the log.
     pub log: String,
+    /// The prompts that have not ended.
+    #[serde(default, skip_serializing_if = "Prompts::is_none")]
+    pub prompts: Prompts,
     /// `FILE#NAME` of the team file and its member that `wrapper up` started it
     /// for, whatever it is called by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
+}
+
+/// The prompts of a session that have not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompts {
+    pub waiting: usize,
+    /// What the first of them waits for.
+    pub reason: Option<String>,
+    /// Since it was asked for.
+    pub waited_ms: Option<u64>,
+}
+
+impl Prompts {
+    fn is_none(&self) -> bool {
+        self.waiting == 0
+    }
 }
 
 /// How a session stands with its hub.
@@ -126,6 +145,9 @@ pub struct Receipt {
     pub typed_ms: Option<u64>,
     /// From Enter to the agent's reaction.
     pub submitted_ms: Option<u64>,
+    /// Line ends and tabs became blanks: the agent is not known to take them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
 }
 
 /// `GET /v1/screen`: what the agent shows.

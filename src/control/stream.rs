@@ -18,9 +18,16 @@ struct Fed {
     _feeder: JoinSet<()>,
 }
 
-/// Answers with `first` and what `feed` sends after it, which waits while the
+/// What events are.
+pub(super) const EVENTS: &str = "text/event-stream";
+
+/// Answers, in that media type, with `first` and what `feed` sends after it, which waits while the
 /// reader takes nothing.
-pub(super) fn open<F>(first: Bytes, feed: impl FnOnce(mpsc::Sender<Bytes>) -> F) -> Response
+pub(super) fn open<F>(
+    kind: &'static str,
+    first: Bytes,
+    feed: impl FnOnce(mpsc::Sender<Bytes>) -> F,
+) -> Response
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -32,10 +39,7 @@ where
         more,
         _feeder: feeder,
     };
-    let head = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let head = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")];
     (head, Body::new(body)).into_response()
 }
 

@@ -163,7 +163,7 @@ impl Carrier {
                 Some(Fate::Doubtful)
             }
             Some(Outcome::Refused(Reason::Withdrawn)) => return Carried::Again,
-            Some(Outcome::Refused(Reason::TooLong | Reason::Nothing)) => {
+            Some(Outcome::Refused(Reason::TooLong | Reason::Nothing | Reason::Leading(_))) => {
                 warn!(reason, "a mention cannot be typed");
                 Some(Fate::Hopeless)
             }

@@ -10,14 +10,15 @@
 pub struct Draft {
     /// Characters typed and not taken back.
     chars: usize,
-    /// Something may stand there that was not typed: history, completion.
-    recalled: bool,
+    /// How often something may have come there that was not typed: history,
+    /// completion.
+    recalled: usize,
     /// The last key was a backslash: Enter after it is a line break.
     backslash: bool,
     /// How often the line was emptied.
     cleared: u64,
     /// What the agent has put aside: as `chars` and `recalled`.
-    stashed: Option<(usize, bool)>,
+    stashed: Option<(usize, usize)>,
     state: State,
 }
 
@@ -38,6 +39,14 @@ enum State {
     Mouse(u8),
 }
 
+/// What was guessed at a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Guess {
+    chars: usize,
+    recalled: usize,
+    cleared: u64,
+}
+
 const PASTE_END: &[u8] = b"\x1b[201~";
 
 impl Draft {
@@ -51,13 +60,25 @@ impl Draft {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.chars == 0 && !self.recalled
+        self.chars == 0 && self.recalled == 0
     }
 
     /// True within a sequence: nothing may be typed between its bytes.
     #[must_use]
     pub fn is_split(&self) -> bool {
         self.state != State::Ground
+    }
+
+    /// True after an escape of which nothing follows yet.
+    #[must_use]
+    pub fn is_escape(&self) -> bool {
+        self.state == State::Escape
+    }
+
+    /// True if the agent has put a line aside.
+    #[must_use]
+    pub fn is_stashed(&self) -> bool {
+        self.stashed.is_some()
     }
 
     /// How often the line was emptied by Enter, Ctrl-C or Ctrl-U.
@@ -70,7 +91,7 @@ impl Draft {
     pub fn stash(&mut self) {
         let line = (std::mem::take(&mut self.chars), self.recalled);
         self.stashed = Some(line);
-        self.recalled = false;
+        self.recalled = 0;
     }
 
     /// The agent has submitted another line, and given back the one that it had
@@ -78,14 +99,48 @@ impl Draft {
     pub fn give_back(&mut self) {
         if let Some((chars, recalled)) = self.stashed.take() {
             self.chars += chars;
-            self.recalled |= recalled;
+            self.recalled += recalled;
         }
     }
 
     /// Nothing stands there after all.
     pub fn forget(&mut self) {
         self.chars = 0;
-        self.recalled = false;
+        self.recalled = 0;
+    }
+
+    /// What is guessed at this moment.
+    #[must_use]
+    pub fn guess(&self) -> Guess {
+        Guess {
+            chars: self.chars,
+            recalled: self.recalled,
+            cleared: self.cleared,
+        }
+    }
+
+    /// What came since then went elsewhere.
+    pub fn restore(&mut self, guess: Guess) {
+        (self.chars, self.recalled) = (guess.chars, guess.recalled);
+        self.cleared = guess.cleared;
+        self.backslash = false;
+    }
+
+    /// What was guessed then went elsewhere; what came later stays.
+    pub fn forget_guess(&mut self, guess: Guess) {
+        if self.cleared == guess.cleared {
+            self.chars = self.chars.saturating_sub(guess.chars);
+            self.recalled = self.recalled.saturating_sub(guess.recalled);
+        }
+    }
+
+    /// Follows keys that go elsewhere: into a question that is open. True if
+    /// there were any.
+    pub fn pass(&mut self, bytes: &[u8]) -> bool {
+        let before = self.guess();
+        let keys = self.follow(bytes);
+        self.restore(before);
+        keys
     }
 
     /// A lone escape is a key after all.
@@ -109,7 +164,7 @@ impl Draft {
             // The end of a string answer.
             (State::Escape, b'\\') => return false,
             (State::Escape, _) => {}
-            (State::Ss3, _) => self.recalled |= matches!(byte, b'A' | b'B'),
+            (State::Ss3, _) => self.recalled += usize::from(matches!(byte, b'A' | b'B')),
             (State::Csi(params), 0x40..=0x7e) => return self.csi(&params, byte),
             (State::Csi(mut params), _) => {
                 params.push(byte);
@@ -166,7 +221,7 @@ impl Draft {
         let released = event == 3;
         match last {
             b'M' if params.is_empty() => self.state = State::Mouse(3),
-            b'A' | b'B' => self.recalled |= !released,
+            b'A' | b'B' => self.recalled += usize::from(!released),
             b'~' if code == 200 => self.state = State::Paste(Vec::new()),
             // xterm's modifyOtherKeys.
             b'~' if code == 27 => {
@@ -207,8 +262,7 @@ impl Draft {
         match code {
             0x0d if backslash && !control => self.insert(),
             0x0d | 0x03 | 0x15 => {
-                self.chars = 0;
-                self.recalled = false;
+                self.forget();
                 self.cleared += 1;
             }
             0x08 | 0x7f => self.chars = self.chars.saturating_sub(1),
@@ -217,7 +271,7 @@ impl Draft {
             0x80..=0xbf => {}
             0x20.. => self.insert(),
             // Tab, next, previous, search, quoted, yank, stash.
-            0x09 | 0x0e | 0x10 | 0x12 | 0x13 | 0x16 | 0x19 => self.recalled = true,
+            0x09 | 0x0e | 0x10 | 0x12 | 0x13 | 0x16 | 0x19 => self.recalled += 1,
             _ => {}
         }
     }
@@ -329,6 +383,27 @@ mod tests {
         draft.follow(b"x");
         draft.forget();
         assert!(draft.is_empty());
+    }
+
+    #[test]
+    fn keys_that_went_into_a_question_are_no_draft() {
+        let mut draft = Draft::default();
+        assert!(draft.pass(b"1"));
+        assert!(draft.pass(b"\x1b[A\t\r"));
+        assert!(draft.is_empty() && draft.cleared() == 0);
+        draft.follow(b"1");
+        let guess = draft.guess();
+        draft.follow(b"ab");
+        draft.forget_guess(guess);
+        assert!(!draft.is_empty(), "what came later stays");
+        draft.follow(b"\x7f\x7f");
+        assert!(draft.is_empty());
+        // A line that was emptied since has nothing to forget.
+        draft.follow(b"1");
+        let guess = draft.guess();
+        draft.follow(b"\rx");
+        draft.forget_guess(guess);
+        assert!(!draft.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::audience::{Show, Typed, Viewer, ViewerId};
 use super::detect::{Verdict, View};
-use super::pending::{Book, Pending, Ticket};
+use super::pending::{Book, Pending, Ticket, Waiting};
 use super::receipt::{Options, PromptId, Receipt};
 use crate::types::exit::AgentExit;
 use crate::types::size::TermSize;
@@ -111,6 +111,8 @@ pub enum State {
     Busy,
     /// A question is open.
     Blocked,
+    /// The agent is stopped, and the session with it, until both are continued.
+    Suspended,
     Exited,
     /// The session does not say.
     Unknown,
@@ -122,6 +124,8 @@ pub struct Judged {
     pub state: State,
     pub verdict: Verdict,
     pub view: View,
+    /// Why a prompt would wait now; None: it would be typed.
+    pub waits_for: Option<String>,
     /// [`super::detect::Manifest::stash`].
     pub stash: Option<Vec<u8>>,
 }
@@ -175,6 +179,12 @@ impl Session {
     #[must_use]
     pub fn receipt(&self, id: PromptId) -> Option<Receipt> {
         self.book.find(id)
+    }
+
+    /// The prompts that wait.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.book.waiting()
     }
 
     /// Whether the agent works, now and from now on.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::handle::Command;
-use super::receipt::{PromptId, Receipt};
+use super::receipt::{PromptId, Reason, Receipt};
 
 /// How many prompts are remembered.
 const REMEMBERED: usize = 256;
@@ -45,6 +45,15 @@ impl Default for Book {
             all: broadcast::Sender::new(BEHIND),
         }
     }
+}
+
+/// The prompts of a session that have not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub count: usize,
+    /// What the first of them waits for, and since when it was asked for.
+    pub reason: Option<Reason>,
+    pub waited: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +144,23 @@ impl Book {
         };
         ticket.tell(receipt);
         (id, ticket, told)
+    }
+
+    /// Those of the last that have not ended.
+    pub(super) fn waiting(&self) -> Waiting {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let receipts = pages.last.iter().map(so_far);
+        let waiting: Vec<Receipt> = receipts
+            .filter(|receipt| receipt.outcome().is_none())
+            .collect();
+        // Who is typed goes first, and so does who waits for more than others.
+        let tells = |receipt: &&Receipt| receipt.reason() != Some(&Reason::Behind);
+        let first = waiting.iter().find(tells).or(waiting.first());
+        Waiting {
+            count: waiting.len(),
+            reason: first.and_then(|receipt| receipt.reason().cloned()),
+            waited: first.map(|receipt| receipt.asked.elapsed()),
+        }
     }
 
     /// How a prompt stands, if it is one of the last.

@@ -59,6 +59,13 @@ pub enum Reason {
     Strange,
     /// It was typed, and the agent has not shown it.
     Unshown,
+    /// An earlier prompt of which the outcome is unknown may stand in the line.
+    Leftover,
+    /// The agent does not read what is typed.
+    Unread,
+    /// It begins with a character by which the agent takes it for something
+    /// else than a prompt.
+    Leading(char),
     /// Others are first.
     Behind,
     Timeout,
@@ -93,6 +100,8 @@ pub enum Word {
 pub struct Receipt {
     pub id: PromptId,
     pub stage: Stage,
+    /// Line ends and tabs became blanks: the agent is not known to take them.
+    pub joined: bool,
     pub(super) asked: Instant,
     /// The last paste.
     pub(super) typed: Option<Instant>,
@@ -106,6 +115,7 @@ impl Receipt {
         Self {
             id,
             stage: Stage::Queued(None),
+            joined: false,
             asked: now,
             typed: None,
             entered: None,
@@ -197,6 +207,14 @@ impl fmt::Display for Reason {
             Self::Busy => "busy",
             Self::Strange => "unknown screen",
             Self::Unshown => "the agent does not show what was typed",
+            Self::Leftover => "an earlier prompt still stands in the line",
+            Self::Unread => "the agent does not read what is typed",
+            Self::Leading(c) => {
+                return write!(
+                    f,
+                    "the agent takes what begins with `{c}` for a command: put a word before it"
+                );
+            }
             Self::Behind => "other prompts are first",
             Self::Timeout => "timeout",
             Self::Withdrawn => "withdrawn",

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
 
 use super::audience::Audience;
@@ -20,7 +21,7 @@ use super::detect::Manifest;
 use super::ending::{Course, End, sweep};
 use super::handle::{Command, Interest, Mailbox, State, Status};
 use super::pending::Ticket;
-use super::receipt::{Options, PromptId, Receipt};
+use super::receipt::{Options, PromptId, Receipt, Word};
 use super::relay::{Down, Moved, Up};
 use super::typist::Typist;
 use crate::terminal::{Change, Feed, Process, Pty, Tty};
@@ -62,7 +63,7 @@ impl Desk {
     ) -> (Self, watch::Sender<Status>) {
         let desk = Self {
             commands: mailbox.commands,
-            typist: Typist::new(pacing, Instant::now()),
+            typist: Typist::new(pacing, manifest.habits().clone(), Instant::now()),
             manifest,
             busy: mailbox.busy,
             doing: mailbox.doing,
@@ -133,6 +134,7 @@ pub(super) async fn run(
                     // The size is there before what was typed for it.
                     stage.settle(&mut desk.audience, &eyes.feed)?;
                     let keys = desk.typist.user(Instant::now(), down.keys(n));
+                    eyes.question(&mut desk.typist);
                     down.send(&keys).await;
                 }
                 Moved::Written if down.is_idle() => desk.typist.written(Instant::now()),
@@ -145,6 +147,7 @@ pub(super) async fn run(
                 desk.audience.typed(&typed);
                 stage.settle(&mut desk.audience, &eyes.feed)?;
                 let keys = desk.typist.user(Instant::now(), &typed.keys);
+                eyes.question(&mut desk.typist);
                 down.send(&keys).await;
             }
             Some(command) = desk.commands.recv() => match command {
@@ -155,13 +158,17 @@ pub(super) async fn run(
                 Command::Interest(_, Interest::Repaint) => stage.repaint(),
                 Command::Interest(viewer, interest) => desk.audience.hear(viewer, interest, tty),
                 Command::Withdraw(id) => desk.typist.withdraw(Instant::now(), id),
-                Command::Judge(reply) => eyes.judge(reply, desk.manifest.clone()),
+                Command::Judge(reply) => eyes.judge(reply),
                 Command::Stop { grace } => course.stop(process, grace),
                 Command::Restart { grace } => course.restart(process, grace),
             },
             change = process.change() => match change? {
                 Change::Ended(exit) => break exit,
-                Change::Stopped => suspend(pty, process, tty, desk.audience.size())?,
+                Change::Stopped => {
+                    announce(&desk.doing).await;
+                    suspend(pty, process, tty, desk.audience.size())?;
+                    eyes.reconsider();
+                }
             },
             looked = eyes.next() => eyes.take(looked, desk, &mut down).await,
             () = tty.resized() => desk.audience.own_size(tty.size()),
@@ -212,6 +219,17 @@ pub(super) async fn run(
     })
 }
 
+/// Says that the agent is suspended, while there is time: nothing is said after
+/// we are, too.
+async fn announce(doing: &watch::Sender<State>) {
+    /// As many steps as it takes from here to the sockets of those who follow.
+    const STEPS: u32 = 64;
+    eyes::tell(doing, State::Suspended);
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+}
+
 /// The agent was suspended, so we are as well; then both go on.
 fn suspend(pty: &Pty, process: &Process, tty: &impl Tty, size: TermSize) -> io::Result<()> {
     tracing::info!("suspended");
@@ -251,9 +269,16 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed, audience: &mut Audience)
     }
 }
 
-/// Tells whoever asked how a prompt stands.
+/// Tells whoever asked how a prompt stands, and the log.
 pub(super) fn answer(ticket: &Ticket, receipt: Receipt) {
-    tracing::debug!(id = %receipt.id, stage = ?receipt.stage, "a prompt has come further");
+    let (id, reason) = (receipt.id, receipt.reason().map(ToString::to_string));
+    match receipt.word() {
+        Word::Queued => tracing::info!(%id, reason, "a prompt waits"),
+        Word::Typing => tracing::info!(%id, reason, "a prompt is typed"),
+        Word::Submitted => tracing::info!(%id, "a prompt was submitted"),
+        Word::Refused => tracing::info!(%id, reason, "a prompt was refused"),
+        Word::Unknown => tracing::warn!(%id, reason, "what became of a prompt is unknown"),
+    }
     ticket.tell(receipt);
 }
 

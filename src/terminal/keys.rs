@@ -1,6 +1,6 @@
 //! Prompt text to keystrokes. Pure.
 
-use crate::types::text::one_line;
+use crate::types::text::{as_written, one_line};
 
 /// The longest prompt that is typed, in characters.
 pub const MAX_PROMPT: usize = 32 * 1024;
@@ -8,16 +8,16 @@ pub const MAX_PROMPT: usize = 32 * 1024;
 /// What submits a line.
 pub const ENTER: &[u8] = b"\r";
 
-/// The keystrokes of a prompt, without Enter: one bracketed paste, or the
-/// plain line for an agent that knows no pastes. Text without control
+/// The keystrokes of a prompt, without Enter: one bracketed paste, or the plain
+/// text as one line for an agent that knows no pastes. Text without control
 /// characters cannot hold the marker that ends a paste.
 #[must_use]
 pub fn prompt(text: &str, bracketed: bool) -> Vec<u8> {
-    let line = one_line(text, MAX_PROMPT);
     if bracketed {
-        format!("\x1b[200~{line}\x1b[201~").into_bytes()
+        let text: String = as_written(text).chars().take(MAX_PROMPT).collect();
+        format!("\x1b[200~{text}\x1b[201~").into_bytes()
     } else {
-        line.into_bytes()
+        one_line(text, MAX_PROMPT).into_bytes()
     }
 }
 
@@ -29,6 +29,10 @@ mod tests {
     fn a_prompt_is_one_paste() {
         assert_eq!(prompt("hi you", true), b"\x1b[200~hi you\x1b[201~");
         assert_eq!(prompt("hi\nyou", false), b"hi you");
+        assert_eq!(
+            prompt("hi\r\n\tyou  ", true),
+            b"\x1b[200~hi\n\tyou  \x1b[201~"
+        );
     }
 
     #[test]
@@ -49,7 +53,8 @@ mod tests {
                     &keys[..]
                 };
                 let inner = std::str::from_utf8(inner).expect("text");
-                assert!(!inner.chars().any(char::is_control), "{inner:?}");
+                let acts = |c: char| c.is_control() && !(bracketed && c == '\n');
+                assert!(!inner.chars().any(acts), "{inner:?}");
             }
         }
     }

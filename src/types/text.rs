@@ -52,9 +52,62 @@ pub fn one_line(text: &str, max: usize) -> String {
     }
 }
 
+/// A text as it was written, fit to be pasted: its line ends are line feeds,
+/// tabs and blanks stay, and what may act on a terminal is dropped. Line ends at
+/// its very end are dropped as well. The tags of an emoji flag stay.
+#[must_use]
+pub fn as_written(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut is_flag = false;
+    while let Some(c) = chars.next() {
+        let is_tag = matches!(c, '\u{e0020}'..='\u{e007f}');
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => written.push('\n'),
+            '\t' => written.push(c),
+            _ if is_tag && is_flag => written.push(c),
+            _ if is_control(c) => {}
+            _ => written.push(c),
+        }
+        is_flag = c == FLAG || is_flag && is_tag && c != END_OF_TAGS;
+    }
+    written.truncate(written.trim_end_matches('\n').len());
+    written
+}
+
+/// What the tags of an emoji flag follow, and the last of them (UTS #51).
+const FLAG: char = '\u{1f3f4}';
+const END_OF_TAGS: char = '\u{e007f}';
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pasted_text_stays_as_it_was_written_without_controls() {
+        let england = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";
+        for (text, written) in [
+            ("a\tb\r\n  c  d\r\re\n\n", "a\tb\n  c  d\n\ne"),
+            (" indented", " indented"),
+            ("a\u{2028}b\u{85}c\u{2029}d", "a\nb\nc\nd"),
+            ("x\x1b[201~\rrm\x03\x7f\0", "x[201~\nrm"),
+            ("a\u{9b}201~b\u{202e}c\u{2066}d\u{feff}", "a201~bcd"),
+            (
+                "zero\u{200b}width \u{200f}marks",
+                "zero\u{200b}width \u{200f}marks",
+            ),
+            (england, england),
+            ("smuggled\u{e0067}\u{e0062}", "smuggled"),
+            (
+                "👩\u{200d}💻 e\u{301} ❤\u{fe0f}",
+                "👩\u{200d}💻 e\u{301} ❤\u{fe0f}",
+            ),
+            ("\r\n", ""),
+        ] {
+            assert_eq!(as_written(text), written, "{text:?}");
+        }
+    }
 
     #[test]
     fn messages_may_have_lines_and_tabs_only() {

@@ -364,7 +364,7 @@ impl Agent {
 
     fn key(&mut self, c: char) -> Option<u8> {
         if let Some(question) = &self.dialog {
-            if matches!(c, '\r' | 'y') {
+            if matches!(c, '\r' | 'y' | '1') {
                 report(&json!({"approved": question}));
                 self.dialog = None;
                 self.draw();
@@ -417,7 +417,7 @@ impl Agent {
             }
             "/late" => self.late = Some(argument.to_owned()),
             _ => {
-                say(&format!("\r\x1b[2K* {line}\r\n"));
+                say(&format!("\r\x1b[2K* {}\r\n", line.replace('\n', "\r\n")));
                 report(&json!({"prompt": line}));
                 for call in &self.args.call {
                     let (tool, arguments) = call.split_once('=').unwrap_or((call, "{}"));
@@ -439,7 +439,7 @@ impl Agent {
                 "\r\n\x1b[2KAllow {question}?\r\n> 1. Yes\r\n  2. No\r\n"
             ));
         } else if !self.args.mute {
-            say(&format!("\r\x1b[2K> {}", self.line));
+            say(&format!("\r\x1b[2K> {}", self.line.replace('\n', "\r\n")));
         }
     }
 }

@@ -13,6 +13,7 @@ mod completions; // what shells complete, the manual, the help
 mod config; // what a configuration may say, and how a wrong one is told
 mod control; // what a session says on its socket, and to whom
 mod credentials; // credentials that live, from real commands and files
+mod delivery; // what a receipt rests on: evidence, and the sender's own clock
 mod detour; // servers behind a proxy of the environment
 mod doctor; // what is found wrong, and that nothing is left behind
 mod draft; // a human's unfinished line, put aside for a prompt

@@ -27,7 +27,7 @@ async fn begin_a_line(terminal: &mut Outer) {
 async fn a_prompt_has_a_receipt() {
     let world = World::new();
     let mut terminal = open(&world, &[], "\n>").await;
-    let receipt = submitted(&world, &mut terminal, "hello  there").await;
+    let receipt = submitted(&world, &mut terminal, "hello there").await;
     let keys: Vec<&String> = receipt.as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,

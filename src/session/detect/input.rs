@@ -40,6 +40,15 @@ pub(super) struct Input {
     start: usize,
 }
 
+/// What an input line holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputLine {
+    /// Text, or the agent's suggestion.
+    pub text: String,
+    /// Somebody has typed there.
+    pub is_filled: bool,
+}
+
 /// What is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -97,10 +106,11 @@ impl Signs {
         let rows = &view.rows;
         let is_boxed = |row: &usize| *row > 0 && is_edge(&rows[row - 1]);
         let mut marked = (0..rows.len()).rev().filter(is_boxed);
-        // A menu below the box begins with the same mark, but no edge ends it.
+        // A list below the box may have such marks as well, and no lower edge.
         let (first, end, (start, is_command)) = marked.find_map(|row| {
+            let begins = self.begins(&rows[row])?;
             let end = (row..rows.len()).find(|row| is_edge(&rows[*row]))?;
-            Some((row, end, self.begins(&rows[row])?))
+            Some((row, end, begins))
         })?;
         let mut input = Input {
             first,

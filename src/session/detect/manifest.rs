@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::View;
-use super::input::Signs;
+use super::input::{Filling, InputLine, Signs};
 use super::region::Cut;
 use super::rule::Rule;
 use super::verdict::{Held, Verdict};
+use crate::session::habits::Habits;
 
 /// The rules for every agent, and the marks of an agent without one.
 const EVERYONE: &str = include_str!("../manifests/everyone.toml");
@@ -34,6 +35,7 @@ pub struct Manifest {
     rules: Vec<Rule>,
     queues: bool,
     stash: Option<Key>,
+    habits: Habits,
     is_own: bool,
 }
 
@@ -49,6 +51,9 @@ struct Spelled {
     /// The key that puts a draft aside, which the agent gives back by itself
     /// after the next prompt.
     stash: Option<Key>,
+    /// How the agent takes a text that is pasted.
+    #[serde(default)]
+    paste: Habits,
     #[serde(default)]
     rule: Vec<Rule>,
 }
@@ -100,6 +105,7 @@ impl Manifest {
             rules: all.rules,
             queues: own.queues,
             stash: own.stash,
+            habits: own.paste,
             is_own: true,
         })
     }
@@ -121,11 +127,21 @@ impl Manifest {
         Verdict::new(held.collect(), self.is_own, self.queues)
     }
 
-    /// What stands in the input line up to the row of the cursor; None where no
-    /// input line is seen. An echo is here, not in the history above.
+    /// The input line up to the row of the cursor; None where none is seen. An
+    /// echo is here, not in the history above.
     #[must_use]
-    pub fn typed(&self, view: &View) -> Option<String> {
-        Some(self.signs.find(view)?.text(view))
+    pub fn line(&self, view: &View) -> Option<InputLine> {
+        let input = self.signs.find(view)?;
+        Some(InputLine {
+            text: input.text(view),
+            is_filled: input.filling == Filling::Filled,
+        })
+    }
+
+    /// How the agent takes a text that is pasted.
+    #[must_use]
+    pub fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     /// The key that puts a draft aside, for an agent that gives it back by
@@ -145,6 +161,7 @@ impl Manifest {
             rules,
             queues: spelled.queues,
             stash: spelled.stash,
+            habits: spelled.paste,
             is_own: false,
         }
     }

@@ -18,6 +18,7 @@ mod rule;
 mod text;
 mod verdict;
 
+pub use input::InputLine;
 pub use manifest::Manifest;
 pub use region::Region;
 pub use rule::Shows;

@@ -21,6 +21,9 @@ pub enum Shows {
     Busy,
     /// The agent waits for a prompt.
     Idle,
+    /// A list of completions is open: Enter would take one of them, and the line
+    /// would stay. It decides nothing by itself.
+    Picker,
 }
 
 /// How a state is recognised. All that is given must hold.
@@ -77,6 +80,7 @@ impl Shows {
             Self::Draft => 200,
             Self::Busy => 100,
             Self::Idle => 0,
+            Self::Picker => -100,
         }
     }
 }

@@ -122,6 +122,10 @@ fn an_agent_without_a_manifest_is_judged_by_what_dialogs_have_in_common() {
     }
 }
 
+fn text(manifest: &Manifest, view: &View) -> Option<String> {
+    manifest.line(view).map(|line| line.text)
+}
+
 #[test]
 fn what_is_typed_is_read_from_the_input_line_alone() {
     let claude = Manifest::of("claude");
@@ -133,7 +137,7 @@ fn what_is_typed_is_read_from_the_input_line_alone() {
         (None, (0, 0), ""),
     ] {
         let view = view(cursor, screen);
-        assert_eq!(claude.typed(&view).as_deref(), expected, "{view:?}");
+        assert_eq!(text(&claude, &view).as_deref(), expected, "{view:?}");
     }
 }
 
@@ -148,7 +152,7 @@ fn a_bar_is_an_input_line_only_above_an_edge() {
         (None, (0, 5), "ab\n┃\n╹▀▀"),
     ] {
         let view = view(cursor, screen);
-        assert_eq!(opencode.typed(&view).as_deref(), expected, "{view:?}");
+        assert_eq!(text(&opencode, &view).as_deref(), expected, "{view:?}");
     }
 }
 
@@ -170,7 +174,7 @@ fn an_input_line_has_a_bar_or_a_mark() {
         (None, "unknown", (0, 1), "┃\n╹▀▀\n Interactive"),
     ] {
         let view = view(cursor, screen);
-        assert_eq!(copilot.typed(&view).as_deref(), expected, "{view:?}");
+        assert_eq!(text(&copilot, &view).as_deref(), expected, "{view:?}");
         assert_eq!(kind(&copilot.judge(&view)), shows, "{view:?}");
     }
 }
@@ -337,5 +341,52 @@ fn view(cursor: (u16, u16), screen: &str) -> View {
         rows: screen.lines().map(ToOwned::to_owned).collect(),
         cursor,
         bracketed_paste: true,
+    }
+}
+
+#[test]
+fn an_open_list_of_completions_is_seen_and_decides_nothing() {
+    for (agent, cursor, screen) in [
+        (
+            "claude",
+            (2, 17),
+            "    + README.md\n────\n❯ explain @README\n────\n  manual mode on",
+        ),
+        (
+            "claude",
+            (3, 7),
+            "  ❯ /help        Show help\n    /debug       Turn on\n────\n❯ /help\n────",
+        ),
+        (
+            "codex",
+            (4, 20),
+            "› README.md  ./    File\n\n  enter/tab insert · esc close\n\n› explain @README.md",
+        ),
+        (
+            "codex",
+            (3, 8),
+            "› Skill Creator\n\n  enter insert · esc close\n› $skill",
+        ),
+        (
+            "qwen",
+            (1, 10),
+            "────\n> @READ \u{200b}\n────\n  > README.md",
+        ),
+        (
+            "copilot",
+            (2, 20),
+            "  ❯ @README.md\n────\n❯ explain @README.md\n────\n Interactive",
+        ),
+    ] {
+        let view = view(cursor, screen);
+        let verdict = Manifest::of(agent).judge(&view);
+        assert!(verdict.has_picker(), "{agent}: {view:?}: {verdict:?}");
+        assert_eq!(kind(&verdict), "draft", "{agent}: {view:?}");
+    }
+    for screen in recorded() {
+        let verdict = Manifest::of(&screen.agent).judge(&screen.view);
+        if screen.shows == "idle" {
+            assert!(!verdict.has_picker(), "{}", screen.path);
+        }
     }
 }

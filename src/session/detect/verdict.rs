@@ -54,16 +54,17 @@ impl Verdict {
     /// `queues`: the agent keeps what is typed while it works.
     pub(super) fn new(held: Vec<Held>, is_known: bool, queues: bool) -> Self {
         let shows = |state| held.iter().any(|held| held.state == state);
-        let sight = match held.first().map(|held| held.state) {
-            Some(Shows::Dialog) => Sight::Dialog(held[0].rule.clone()),
-            Some(Shows::Starting) => Sight::Starting,
-            Some(Shows::Draft) => Sight::Draft,
-            Some(Shows::Idle) => Sight::Clear,
+        let first = held.iter().find(|held| held.state != Shows::Picker);
+        let sight = match first.map(|held| (held.state, &held.rule)) {
+            Some((Shows::Dialog, rule)) => Sight::Dialog(rule.clone()),
+            Some((Shows::Starting, _)) => Sight::Starting,
+            Some((Shows::Draft, _)) => Sight::Draft,
+            Some((Shows::Idle, _)) => Sight::Clear,
             // There has to be a line to type into.
-            Some(Shows::Busy) if queues && shows(Shows::Idle) => Sight::Clear,
-            Some(Shows::Busy) => Sight::Busy,
-            None if is_known => Sight::Unknown,
-            None => Sight::Clear,
+            Some((Shows::Busy, _)) if queues && shows(Shows::Idle) => Sight::Clear,
+            Some((Shows::Busy, _)) => Sight::Busy,
+            Some((Shows::Picker, _)) | None if is_known => Sight::Unknown,
+            Some((Shows::Picker, _)) | None => Sight::Clear,
         };
         Self {
             sight,
@@ -82,6 +83,12 @@ impl Verdict {
     #[must_use]
     pub fn has_draft(&self) -> bool {
         self.shows(Shows::Draft)
+    }
+
+    /// True if a list of completions is open.
+    #[must_use]
+    pub fn has_picker(&self) -> bool {
+        self.shows(Shows::Picker)
     }
 
     /// Why a prompt waits, in words that are the same for every screen of the

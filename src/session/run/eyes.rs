@@ -1,6 +1,7 @@
 //! What is seen of the agent's screen, and what follows from it: for the typist
 //! while prompts wait, for whoever asks, and for the agent's activity.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,11 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Desk, answer};
 use crate::session::activity::{Activity, STILL};
-use crate::session::detect::{Manifest, START, Verdict, View};
+use crate::session::detect::{InputLine, Manifest, START, Sight, Verdict, View};
+use crate::session::draft::Guess;
 use crate::session::handle::{Judged, State};
+use crate::session::pending::Ticket;
 use crate::session::receipt::Outcome;
 use crate::session::relay::Down;
-use crate::session::typist::{Act, Scene};
+use crate::session::typist::{Act, Scene, Typist};
 use crate::terminal::{Feed, Look, Picture, Tty};
 use crate::types::size::TermSize;
 
@@ -32,8 +35,18 @@ pub(super) struct Eyes {
     /// When the agent last wrote.
     moved_at: Instant,
     activity: Activity,
-    /// The look that the activity waits for.
-    glance: Option<oneshot::Receiver<Arc<Look>>>,
+    /// Looks that were asked for, in the order of the asking.
+    asked: VecDeque<(oneshot::Receiver<Arc<Look>>, Ask)>,
+}
+
+/// What a look was asked for.
+pub(super) enum Ask {
+    /// For the activity.
+    Activity,
+    /// To tell what the screen shows.
+    Judge(oneshot::Sender<Judged>),
+    /// Whether a question was open when the user began a line.
+    Question(Guess),
 }
 
 /// What comes from the screen.
@@ -42,8 +55,8 @@ pub(super) enum Looked {
     Answer(Vec<u8>),
     /// For the typist.
     Close(Arc<Look>),
-    /// For the activity.
-    Passing(Arc<Look>),
+    /// One that was asked for.
+    Asked(Arc<Look>, Ask),
 }
 
 /// The last look, judged.
@@ -51,7 +64,7 @@ struct Seen {
     look: Arc<Look>,
     view: View,
     verdict: Verdict,
-    typed: Option<String>,
+    line: Option<InputLine>,
 }
 
 impl Eyes {
@@ -75,7 +88,7 @@ impl Eyes {
             born: now,
             moved_at: now,
             activity,
-            glance: None,
+            asked: VecDeque::new(),
         })
     }
 
@@ -84,7 +97,7 @@ impl Eyes {
         self.feed.output(chunk);
         self.moved_at = Instant::now();
         if self.activity.output(self.moved_at) {
-            self.glance = Some(self.look());
+            self.ask(Ask::Activity);
         }
     }
 
@@ -99,7 +112,7 @@ impl Eyes {
         }
         self.seen = Some(Seen {
             verdict: manifest.judge(&view),
-            typed: manifest.typed(&view),
+            line: manifest.line(&view),
             view,
             look,
         });
@@ -139,26 +152,11 @@ impl Eyes {
             if desk.typist.is_overdue(now) && down.is_unread() {
                 desk.typist.unread(now);
             }
-            let (born, still) = (now - self.born, now - self.moved_at);
             let act = match self.current() {
-                Some(Seen {
-                    look,
-                    view,
-                    verdict,
-                    typed,
-                }) => desk.typist.step(
-                    now,
-                    &Scene {
-                        view,
-                        sight: &verdict.sight,
-                        typed: typed.as_deref(),
-                        printed: &look.printed,
-                        unsure: look.unsure,
-                        still_since: self.still_since,
-                        works: verdict.state(view.bracketed_paste, born, still) == State::Busy,
-                        stash: desk.manifest.stash(),
-                    },
-                ),
+                Some(seen) => {
+                    let scene = self.scene(now, seen, &desk.manifest, down.is_unread());
+                    desk.typist.step(now, &scene)
+                }
                 None => desk.typist.stall(now),
             };
             match act {
@@ -180,6 +178,28 @@ impl Eyes {
         }
     }
 
+    fn scene<'a>(
+        &self,
+        now: Instant,
+        seen: &'a Seen,
+        manifest: &'a Manifest,
+        unread: bool,
+    ) -> Scene<'a> {
+        let (born, still) = (now - self.born, now - self.moved_at);
+        let pastes = seen.view.bracketed_paste;
+        Scene {
+            view: &seen.view,
+            verdict: &seen.verdict,
+            line: seen.line.as_ref(),
+            printed: &seen.look.printed,
+            unsure: seen.look.unsure,
+            still_since: self.still_since,
+            works: seen.verdict.state(pastes, born, still) == State::Busy,
+            unread,
+            stash: manifest.stash(),
+        }
+    }
+
     /// Opens the eyes while prompts wait. Last output counts as last change
     /// until more is known.
     pub(super) fn attend(&mut self, attended: bool) {
@@ -194,7 +214,7 @@ impl Eyes {
     /// Looks once more at an agent that has fallen silent.
     pub(super) fn follow_silence(&mut self) {
         if self.activity.is_silent(Instant::now()) {
-            self.glance = Some(self.look());
+            self.ask(Ask::Activity);
         }
     }
 
@@ -203,14 +223,14 @@ impl Eyes {
         let Self {
             feed,
             answers,
-            glance,
+            asked,
             attended,
             ..
         } = self;
         tokio::select! {
             answer = arrived(answers) => Looked::Answer(answer),
             look = feed.next(), if *attended => Looked::Close(look),
-            look = arrival(glance) => Looked::Passing(look),
+            (look, ask) = arrival(asked) => Looked::Asked(look, ask),
         }
     }
 
@@ -218,13 +238,54 @@ impl Eyes {
     pub(super) async fn take<T: Tty>(
         &mut self,
         looked: Looked,
-        desk: &Desk,
+        desk: &mut Desk,
         down: &mut Down<'_, T>,
     ) {
         match looked {
             Looked::Answer(answer) => down.send(&answer).await,
             Looked::Close(look) => self.see(look, &desk.manifest),
-            Looked::Passing(look) => self.note(&look, desk),
+            Looked::Asked(look, Ask::Activity) => self.note(&look, desk),
+            Looked::Asked(look, Ask::Question(guess)) => {
+                let verdict = desk.manifest.judge(&view(&look.picture));
+                if matches!(verdict.sight, Sight::Dialog(_)) {
+                    desk.typist.keys_were_an_answer(guess);
+                }
+            }
+            Looked::Asked(look, Ask::Judge(reply)) => {
+                let judged = self.judged(look, desk, down.is_unread());
+                // Who asked may have gone away.
+                let _ = reply.send(judged);
+            }
+        }
+    }
+
+    /// What the screen shows, and what a prompt would do.
+    fn judged(&self, look: Arc<Look>, desk: &mut Desk, unread: bool) -> Judged {
+        let now = Instant::now();
+        let view = view(&look.picture);
+        let seen = Seen {
+            verdict: desk.manifest.judge(&view),
+            line: desk.manifest.line(&view),
+            view,
+            look,
+        };
+        let mut scene = self.scene(now, &seen, &desk.manifest, unread);
+        if !self.attended {
+            scene.still_since = self.moved_at;
+        }
+        let state = if scene.works {
+            State::Busy
+        } else {
+            let (born, still) = (now - self.born, now - self.moved_at);
+            seen.verdict.state(seen.view.bracketed_paste, born, still)
+        };
+        let waits_for = desk.typist.waits_for(now, &scene);
+        Judged {
+            state,
+            waits_for: waits_for.map(|reason| reason.to_string()),
+            stash: desk.manifest.stash().map(<[u8]>::to_vec),
+            verdict: seen.verdict,
+            view: seen.view,
         }
     }
 
@@ -250,34 +311,37 @@ impl Eyes {
         look
     }
 
-    /// Tells what the agent is doing to whoever asked.
-    pub(super) fn judge(&self, reply: oneshot::Sender<Judged>, manifest: Manifest) {
-        let now = Instant::now();
-        let (lived, still) = (now - self.born, now - self.moved_at);
+    fn ask(&mut self, ask: Ask) {
         let look = self.look();
-        tokio::spawn(async move {
-            if let Ok(look) = look.await {
-                let view = view(&look.picture);
-                let verdict = manifest.judge(&view);
-                // Who asked may have gone away.
-                let _ = reply.send(Judged {
-                    state: verdict.state(view.bracketed_paste, lived, still),
-                    stash: manifest.stash().map(<[u8]>::to_vec),
-                    verdict,
-                    view,
-                });
-            }
-        });
+        self.asked.push_back((look, ask));
+    }
+
+    /// Tells what the agent is doing to whoever asked.
+    pub(super) fn judge(&mut self, reply: oneshot::Sender<Judged>) {
+        self.ask(Ask::Judge(reply));
+    }
+
+    /// Looks whether a question is open, if the user has just begun a line: then
+    /// the keys are its answer. Before the agent gets them.
+    pub(super) fn question(&mut self, typist: &mut Typist<Ticket>) {
+        if let Some(guess) = typist.take_guess() {
+            self.ask(Ask::Question(guess));
+        }
+    }
+
+    /// Looks again at what the agent does.
+    pub(super) fn reconsider(&mut self) {
+        self.ask(Ask::Activity);
     }
 }
 
-/// Waits for a look that was asked for, if one was.
-async fn arrival(glance: &mut Option<oneshot::Receiver<Arc<Look>>>) -> Arc<Look> {
-    if let Some(asked) = glance {
-        let look = asked.await;
-        *glance = None;
-        if let Ok(look) = look {
-            return look;
+/// Waits for the next look that was asked for, if one was.
+async fn arrival(asked: &mut VecDeque<(oneshot::Receiver<Arc<Look>>, Ask)>) -> (Arc<Look>, Ask) {
+    while let Some((look, _)) = asked.front_mut() {
+        let look = look.await;
+        let ask = asked.pop_front().map(|(_, ask)| ask);
+        if let (Ok(look), Some(ask)) = (look, ask) {
+            return (look, ask);
         }
     }
     std::future::pending().await

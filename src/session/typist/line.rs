@@ -2,10 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use crate::session::draft::Draft;
+use crate::session::draft::{Draft, Guess};
 
 /// After this long an escape that nothing follows is a key of its own.
-const LONE_ESCAPE: Duration = Duration::from_millis(50);
+pub(super) const LONE_ESCAPE: Duration = Duration::from_millis(50);
+
+/// How long the rest of any other key may take.
+const REST: Duration = Duration::from_secs(1);
+
+/// So long after the user's last key an agent that has read it shows what came
+/// of it.
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// The line, as the keys tell of it.
 #[derive(Debug)]
@@ -20,6 +27,9 @@ pub(super) struct Line {
     last_byte: Option<Instant>,
     /// The last that was no answer of the terminal.
     last_key: Option<Instant>,
+    /// What the first keys of a line make of it, until it is known where they
+    /// went.
+    guess: Option<Guess>,
 }
 
 impl Line {
@@ -31,12 +41,25 @@ impl Line {
             is_kept: false,
             last_byte: None,
             last_key: None,
+            guess: None,
         }
     }
 
-    /// Follows the user's bytes. True if a key was among them.
-    pub(super) fn follow(&mut self, now: Instant, bytes: &[u8]) -> bool {
-        let keys = self.draft.follow(bytes);
+    /// Follows the user's bytes, which go into a question if one `is_asked`.
+    /// True if a key was among them.
+    pub(super) fn follow(&mut self, now: Instant, bytes: &[u8], is_asked: bool) -> bool {
+        if self.escape_ends().is_some_and(|end| now >= end) {
+            self.draft.end_escape();
+        }
+        let was_empty = self.draft.is_empty();
+        let keys = if is_asked {
+            self.draft.pass(bytes)
+        } else {
+            self.draft.follow(bytes)
+        };
+        if was_empty && !self.draft.is_empty() {
+            self.guess = Some(self.draft.guess());
+        }
         self.last_byte = Some(now);
         if keys {
             self.last_key = Some(now);
@@ -45,17 +68,47 @@ impl Line {
         keys
     }
 
+    /// What the first keys of a line were guessed to make of it, told once: who
+    /// knows that a question was open may take it back.
+    pub(super) fn take_guess(&mut self) -> Option<Guess> {
+        self.guess.take()
+    }
+
+    /// What is guessed at this moment.
+    pub(super) fn guess(&self) -> Guess {
+        self.draft.guess()
+    }
+
+    /// The keys since then went into a question.
+    pub(super) fn restore(&mut self, guess: Guess) {
+        self.draft.restore(guess);
+    }
+
+    /// Those keys went into a question.
+    pub(super) fn forget_guess(&mut self, guess: Guess) {
+        self.draft.forget_guess(guess);
+    }
+
     /// Another agent has no line yet.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::new(self.patience);
     }
 
     /// True if something stands there, or a key is not complete.
-    pub(super) fn is_begun(&mut self, now: Instant) -> bool {
-        if self.escape_ends().is_some_and(|end| now >= end) {
-            self.draft.end_escape();
-        }
-        !self.draft.is_empty() || self.draft.is_split()
+    pub(super) fn is_begun(&self, now: Instant) -> bool {
+        !self.draft.is_empty() || self.is_split(now)
+    }
+
+    fn is_split(&self, now: Instant) -> bool {
+        let has_ended = self.escape_ends().is_some_and(|end| now >= end);
+        self.draft.is_split() && !(has_ended && self.draft.is_escape())
+    }
+
+    /// Until when what may be the rest of a key is waited for; None: all keys are
+    /// complete.
+    pub(super) fn splits_until(&self, now: Instant) -> Option<Instant> {
+        let last = self.last_byte.filter(|_| self.is_split(now))?;
+        Some(last + REST)
     }
 
     /// When a lone escape, if there is one, has become a key.
@@ -86,7 +139,25 @@ impl Line {
 
     /// True if the agent may be made to put it aside.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.due().is_some_and(|due| now >= due) && !self.is_kept && !self.draft.is_split()
+        self.due().is_some_and(|due| now >= due) && !self.is_kept && !self.is_split(now)
+    }
+
+    /// True if the user has pressed no key since.
+    pub(super) fn is_quiet_since(&self, at: Instant) -> bool {
+        self.last_key.is_none_or(|key| key <= at)
+    }
+
+    /// When the agent, if it reads, has shown what the last key did.
+    pub(super) fn shown_at(&self) -> Option<Instant> {
+        self.last_key.map(|last| last + SHOWN)
+    }
+
+    /// The input line is seen empty by an agent that has read everything. What
+    /// was guessed from the keys is not there, unless they are too young.
+    pub(super) fn see_empty(&mut self, now: Instant) {
+        if self.shown_at().is_none_or(|at| now >= at) {
+            self.draft.forget();
+        }
     }
 
     /// The agent has put it aside.
@@ -104,8 +175,8 @@ impl Line {
         self.draft.give_back();
     }
 
-    /// It was guessed from the keys, and is not there to see.
-    pub(super) fn forget(&mut self) {
-        self.draft.forget();
+    /// True if the agent has put a line aside that it will give back.
+    pub(super) fn is_stashed(&self) -> bool {
+        self.draft.is_stashed()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use super::entered::Entered;
+
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Nothing of ours is under way.
@@ -13,9 +15,8 @@ pub(super) enum Phase {
     Pasted(Instant),
     /// Echoed; Enter is due then.
     Echoed(Instant),
-    /// Entered; waiting for a reaction until then. Holds what stood on the
-    /// screen from the echo on, and the row of the cursor.
-    Entered(Instant, (Vec<String>, u16)),
+    /// Entered; waiting for a reaction.
+    Entered(Entered),
 }
 
 impl Phase {
@@ -23,9 +24,16 @@ impl Phase {
     pub(super) fn until(&self) -> Option<Instant> {
         match self {
             Self::Resting => None,
-            Self::Stashing(at) | Self::Pasted(at) | Self::Echoed(at) | Self::Entered(at, _) => {
-                Some(*at)
-            }
+            Self::Stashing(at) | Self::Pasted(at) | Self::Echoed(at) => Some(*at),
+            Self::Entered(entered) => Some(entered.until()),
+        }
+    }
+
+    /// When there is something to do without news.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        match self {
+            Self::Entered(entered) => Some(entered.wake()),
+            other => other.until(),
         }
     }
 }

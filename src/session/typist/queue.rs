@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::pasted::Pasted;
 use super::scene::Scene;
-use crate::session::echo::{Needle, Places};
+use crate::session::echo::Needle;
+use crate::session::habits::{Habits, Written};
 use crate::session::receipt::{Options, Outcome, PromptId, Reason, Receipt, Stage};
 use crate::terminal::keys;
 use crate::types::prompt::Wait;
-use crate::types::text::one_line;
 
 /// How many prompts may wait.
 pub(super) const QUEUE: usize = 256;
@@ -20,12 +21,19 @@ pub(super) const QUEUE: usize = 256;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a paste that has come, and is not known for what it is, may still
+/// become an echo.
+const STRANGE: Duration = Duration::from_secs(10);
+
+/// How long pastes of which nothing is seen are tried again.
+const IN_VAIN: Duration = Duration::from_secs(300);
+
 #[derive(Debug)]
 pub(super) struct Queue<T>(VecDeque<Prompt<T>>);
 
 #[derive(Debug)]
 pub(super) struct Prompt<T> {
-    pub(super) line: String,
+    pub(super) text: String,
     pub(super) needle: Needle,
     pub(super) wait: Wait,
     /// It is not typed from then on.
@@ -34,21 +42,13 @@ pub(super) struct Prompt<T> {
     /// The attempt whose echo may still come.
     pub(super) pasted: Option<Pasted>,
     attempts: u32,
+    /// The first of them.
+    tried: Option<Instant>,
     withdrawn: bool,
     receipt: Receipt,
     /// The receipt says what nobody was told yet.
     news: bool,
     ticket: T,
-}
-
-/// An attempt.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pasted {
-    pub(super) at: Instant,
-    /// Where the same text stood before.
-    pub(super) before: Places,
-    /// How often the user's line was emptied by then.
-    pub(super) cleared: u64,
 }
 
 impl<T> Queue<T> {
@@ -57,36 +57,49 @@ impl<T> Queue<T> {
         now: Instant,
         id: PromptId,
         (text, options): (&str, Options),
-        ticket: T,
+        (habits, ticket): (&Habits, T),
     ) -> Option<(T, Receipt)> {
         let mut receipt = Receipt::new(id, now);
-        let line = one_line(text, usize::MAX);
-        let refusal = match line.chars().count() {
-            0 => Some(Reason::Nothing),
-            length if length > keys::MAX_PROMPT => Some(Reason::TooLong),
-            _ if self.0.len() >= QUEUE => Some(Reason::TooMany),
-            _ => None,
+        let (written, needle) = match self.admit(text, habits) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                receipt.end(now, Outcome::Refused(reason));
+                return Some((ticket, receipt));
+            }
         };
-        if let Some(reason) = refusal {
-            receipt.end(now, Outcome::Refused(reason));
-            return Some((ticket, receipt));
-        }
+        receipt.joined = written.joined;
         let is_behind = !self.0.is_empty();
         receipt.stage = Stage::Queued(is_behind.then_some(Reason::Behind));
         self.0.push_back(Prompt {
-            needle: Needle::of(&line),
-            line,
+            needle,
+            text: written.text,
             wait: options.wait,
             deadline: options.timeout.and_then(|timeout| now.checked_add(timeout)),
             not_before: now,
             pasted: None,
             attempts: 0,
+            tried: None,
             withdrawn: false,
             receipt,
             news: is_behind,
             ticket,
         });
         None
+    }
+
+    /// The text as it is to be pasted, and what shows it.
+    fn admit(&self, text: &str, habits: &Habits) -> Result<(Written, Needle), Reason> {
+        let written = habits.write(text).map_err(Reason::Leading)?;
+        let needle = Needle::of(&written.text);
+        if needle.is_empty() {
+            Err(Reason::Nothing)
+        } else if written.text.chars().count() > keys::MAX_PROMPT {
+            Err(Reason::TooLong)
+        } else if self.0.len() >= QUEUE {
+            Err(Reason::TooMany)
+        } else {
+            Ok((written, needle))
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,8 +120,13 @@ impl<T> Queue<T> {
         Some(first.end(now, outcome))
     }
 
-    /// The next of those from `first` on whose time is over.
-    pub(super) fn expire(&mut self, now: Instant, first: usize) -> Option<(T, Receipt)> {
+    /// The next of those from `first` on whose time is over, with what it may
+    /// have left in the line.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        first: usize,
+    ) -> Option<(Option<Pasted>, (T, Receipt))> {
         let is_over = |prompt: &Prompt<T>| prompt.deadline.is_some_and(|at| now >= at);
         let index = first + self.0.iter().skip(first).position(is_over)?;
         let holds_up = self.0.front()?.receipt.reason().cloned();
@@ -125,7 +143,7 @@ impl<T> Queue<T> {
         } else {
             Outcome::Refused(reason)
         };
-        Some(prompt.end(now, outcome))
+        Some((prompt.pasted.clone(), prompt.end(now, outcome)))
     }
 
     /// When [`Queue::expire`] is due.
@@ -176,13 +194,27 @@ impl<T> Queue<T> {
 impl<T> Prompt<T> {
     /// True if the last attempt stands on the screen.
     pub(super) fn is_on_screen(&self, scene: &Scene) -> bool {
-        let before = self.pasted.map(|pasted| pasted.before);
+        let before = self.pasted.as_ref().map(|pasted| pasted.before);
         before.is_some_and(|before| scene.shows(&self.needle, before))
     }
 
-    /// True if the agent has answered to it by showing it.
+    /// True if the agent has answered to it by showing it: it has printed it, or
+    /// shows it in an input line that was empty before. Some print only the
+    /// cells that are other than before.
     pub(super) fn is_echoed(&self, scene: &Scene) -> bool {
-        self.needle.is_in(scene.printed) && self.is_on_screen(scene)
+        let was_empty = self.pasted.as_ref().is_some_and(Pasted::was_empty);
+        let is_filled = scene.line.is_some_and(|line| line.is_filled);
+        self.is_on_screen(scene) && (was_empty && is_filled || self.needle.is_in(scene.printed))
+    }
+
+    /// When an attempt of which no echo was seen is given up for good.
+    pub(super) fn gives_up_at(&self) -> Option<Instant> {
+        let pasted = self.pasted.as_ref()?;
+        if pasted.has_come {
+            Some(pasted.at + STRANGE + self.reading())
+        } else {
+            self.tried.map(|tried| tried + IN_VAIN)
+        }
     }
 
     /// How much longer than with a short prompt an agent may take: those that
@@ -190,8 +222,13 @@ impl<T> Prompt<T> {
     pub(super) fn reading(&self) -> Duration {
         const SHORT: usize = 2000;
         const PER_MS: usize = 20;
-        let longer = self.line.len().saturating_sub(SHORT) / PER_MS;
+        let longer = self.text.len().saturating_sub(SHORT) / PER_MS;
         Duration::from_millis(longer.try_into().unwrap_or(u64::MAX))
+    }
+
+    /// What it waits for.
+    pub(super) fn reason(&self) -> Option<&Reason> {
+        self.receipt.reason()
     }
 
     /// It waits for that.
@@ -206,12 +243,16 @@ impl<T> Prompt<T> {
     pub(super) fn paste(&mut self, pasted: Pasted) {
         self.receipt.typed = Some(pasted.at);
         self.attempts += 1;
+        self.tried.get_or_insert(pasted.at);
         self.pasted = Some(pasted);
         self.set(Stage::Typing(None));
     }
 
     /// Its echo was seen.
     pub(super) fn is_shown(&mut self) {
+        if let Some(pasted) = &mut self.pasted {
+            pasted.is_shown = true;
+        }
         self.set(Stage::Typing(None));
     }
 
@@ -224,13 +265,14 @@ impl<T> Prompt<T> {
     pub(super) fn pause(&mut self, now: Instant) {
         let pause = Duration::from_secs(1) * 2u32.pow(self.attempts.clamp(1, 6) - 1);
         self.not_before = now + pause.min(LONGEST_PAUSE);
-        tracing::debug!(attempt = self.attempts, ?pause, "a prompt was not echoed");
+        tracing::info!(id = %self.receipt.id, attempt = self.attempts, ?pause, "a prompt was not echoed");
     }
 
     /// The agent that was typed to is gone, with what it was given.
     pub(super) fn starts_again(&mut self, now: Instant) {
         self.pasted = None;
         self.attempts = 0;
+        self.tried = None;
         self.not_before = now;
         self.receipt.typed = None;
         self.set(Stage::Queued(Some(Reason::Starting)));

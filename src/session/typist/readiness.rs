@@ -30,7 +30,7 @@ impl Readiness {
     }
 
     /// Another life begins.
-    pub(super) fn begin_anew(&mut self, now: Instant) {
+    pub(super) fn reset(&mut self, now: Instant) {
         *self = Self::new(self.settle, now);
     }
 

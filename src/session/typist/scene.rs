@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::session::detect::{Sight, View};
+use crate::session::detect::{InputLine, Sight, Verdict, View};
 use crate::session::echo::{Needle, Places};
 use crate::session::receipt::{Reason, Receipt};
 
@@ -10,9 +10,9 @@ use crate::session::receipt::{Reason, Receipt};
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
     pub view: &'a View,
-    pub sight: &'a Sight,
-    /// What stands in the input line, where one is seen.
-    pub typed: Option<&'a str>,
+    pub verdict: &'a Verdict,
+    /// The input line, where one is seen.
+    pub line: Option<&'a InputLine>,
     /// The printable output since the last paste, without blanks.
     pub printed: &'a str,
     /// The view may be another than the user's.
@@ -21,6 +21,8 @@ pub struct Scene<'a> {
     pub still_since: Instant,
     /// The agent does something.
     pub works: bool,
+    /// The agent has yet to read some of what was typed.
+    pub unread: bool,
     /// The keys by which the agent puts a line aside and, once another one was
     /// submitted, gives it back by itself; if it can.
     pub stash: Option<&'a [u8]>,
@@ -41,7 +43,7 @@ pub enum Act<T> {
 impl Scene<'_> {
     /// What of the screen speaks against a prompt.
     pub(super) fn obstacle(&self) -> Option<Reason> {
-        match self.sight {
+        match &self.verdict.sight {
             Sight::Dialog(name) => Some(Reason::Dialog(name.clone())),
             Sight::Starting => Some(Reason::Starting),
             Sight::Draft => Some(Reason::Draft),
@@ -59,7 +61,17 @@ impl Scene<'_> {
 
     /// True if nothing stands in the input line, as far as one is seen.
     pub(super) fn is_empty(&self) -> bool {
-        *self.sight == Sight::Clear && self.typed.is_none_or(str::is_empty)
+        self.verdict.sight == Sight::Clear && self.line.is_none_or(|line| !line.is_filled)
+    }
+
+    /// True if an input line is seen, and nothing in it. Marks that are guessed,
+    /// of an agent without a manifest, must have nothing behind them at all.
+    pub(super) fn is_seen_empty(&self) -> bool {
+        let is_known = self.verdict.is_known;
+        matches!(self.verdict.sight, Sight::Clear | Sight::Busy)
+            && self
+                .line
+                .is_some_and(|line| !line.is_filled && (is_known || line.text.is_empty()))
     }
 
     pub(super) fn places(&self, needle: &Needle) -> Places {
@@ -70,16 +82,22 @@ impl Scene<'_> {
     /// above it is history, and moves when a dialog closes. Elsewhere, if it
     /// stands where it did not before.
     pub(super) fn shows(&self, needle: &Needle, before: Places) -> bool {
-        match self.typed {
-            Some(typed) => needle.is_in(typed),
+        match self.line {
+            Some(line) => needle.is_in(&line.text),
             None => self.places(needle).is_new_since(before),
         }
     }
 
-    /// The rows of the echo and below it, and the cursor's: what Enter must change.
-    pub(super) fn echo_and_below(&self, needle: &Needle) -> (Vec<String>, u16) {
+    /// The row that the cursor is in.
+    pub(super) fn row(&self) -> &str {
+        let row = self.view.rows.get(usize::from(self.view.cursor.0));
+        row.map_or("", String::as_str)
+    }
+
+    /// The rows of the echo and below it, and the cursor: what Enter must change.
+    pub(super) fn echo_and_below(&self, needle: &Needle) -> (Vec<String>, (u16, u16)) {
         let lowest = self.places(needle).lowest().unwrap_or(0);
         let from = lowest.min(self.view.rows.len());
-        (self.view.rows[from..].to_vec(), self.view.cursor.0)
+        (self.view.rows[from..].to_vec(), self.view.cursor)
     }
 }

@@ -1,15 +1,27 @@
 //! The typist before a screen that the test paints.
 
+mod evidence;
+mod keys_of_a_user;
 mod order;
+mod puppet;
+mod random;
 mod ready;
+mod strange;
 mod waiting;
 
 use super::*;
-use crate::session::detect::{Sight, View};
+use crate::session::detect::{Held, InputLine, Region, Shows, Sight, Verdict, View};
 use crate::session::receipt::Stage;
 use crate::terminal::keys;
 
+/// Of an agent that takes line ends.
+fn habits() -> Habits {
+    toml::from_str("lines = true\nfirst = { \"/\" = \"refuse\" }\ncompletes = \"@\"")
+        .expect("habits")
+}
+
 /// A typist, a clock, and what it looks at.
+#[derive(Debug)]
 struct Desk {
     typist: Typist<u64>,
     start: Instant,
@@ -17,7 +29,13 @@ struct Desk {
     still_since: Instant,
     view: View,
     sight: Sight,
+    /// What stands in the input line, where one is seen.
     typed: Option<String>,
+    /// The agent has a manifest of its own.
+    known: bool,
+    /// Rules that hold besides.
+    held: Vec<Held>,
+    unread: bool,
     printed: String,
     unsure: bool,
     works: bool,
@@ -38,7 +56,7 @@ impl Desk {
     fn starting() -> Self {
         let now = Instant::now();
         Self {
-            typist: Typist::new(Pacing::default(), now),
+            typist: Typist::new(Pacing::default(), habits(), now),
             start: now,
             now,
             still_since: now,
@@ -49,6 +67,9 @@ impl Desk {
             },
             sight: Sight::Clear,
             typed: None,
+            known: true,
+            held: Vec::new(),
+            unread: false,
             printed: String::new(),
             unsure: false,
             works: false,
@@ -88,21 +109,37 @@ impl Desk {
     }
 
     fn step(&mut self) -> Option<Act<u64>> {
+        let now = self.now;
+        let act = self.see(|typist, scene| typist.step(now, scene));
+        if let Some(Act::Paste(_)) = act {
+            self.printed.clear();
+        }
+        act
+    }
+
+    /// Lets the typist look.
+    fn see<R>(&mut self, look: impl FnOnce(&mut Typist<u64>, &Scene) -> R) -> R {
+        let verdict = Verdict {
+            sight: self.sight.clone(),
+            held: self.held.clone(),
+            is_known: self.known,
+        };
+        let line = self.typed.clone().map(|text| InputLine {
+            is_filled: !text.is_empty(),
+            text,
+        });
         let scene = Scene {
             view: &self.view,
-            sight: &self.sight,
-            typed: self.typed.as_deref(),
+            verdict: &verdict,
+            line: line.as_ref(),
+            unread: self.unread,
             printed: &self.printed,
             unsure: self.unsure,
             still_since: self.still_since,
             works: self.works,
             stash: self.stash,
         };
-        let act = self.typist.step(self.now, &scene);
-        if let Some(Act::Paste(_)) = act {
-            self.printed.clear();
-        }
-        act
+        look(&mut self.typist, &scene)
     }
 
     #[track_caller]

@@ -222,6 +222,7 @@ fn a_draft_is_put_aside_after_a_while_and_comes_back() {
     assert_eq!(desk.user("x"), "");
     desk.clear().pastes(PASTE);
     desk.wait(20).echo().wait(300).keys("\rx");
+    desk.typed = Some("half".into());
     desk.paint("half").reports(&Outcome::Submitted);
     // The user's line is back, and spared.
     desk.clear().ask("read the chat").wait(10).idles();
@@ -255,22 +256,37 @@ fn a_draft_that_cannot_be_put_aside_goes_on_waiting() {
 fn a_line_of_ours_is_not_put_aside() {
     let mut desk = Desk::ready();
     desk.stash = Some(b"\x13");
+    desk.typed = Some(String::new());
     desk.ask("read the chat").pastes(PASTE);
-    desk.wait(3000).idles();
     // It stands there garbled.
     desk.sight = Sight::Draft;
     desk.typed = Some("ead the chat".into());
-    desk.wait(900_000).idles();
-    desk.wait(900_000).idles();
+    desk.wait(3000).idles();
+    desk.wait(6999).idles();
+    desk.wait(1).reports(&Outcome::Unknown(Reason::Unshown));
 }
 
 #[test]
-fn a_draft_that_is_not_there_to_see_is_forgotten_after_a_while() {
+fn a_draft_that_is_not_there_to_see_is_forgotten() {
     let mut desk = Desk::ready();
     assert_eq!(desk.user("\t"), "\t");
     desk.typed = Some(String::new());
     desk.ask("read the chat").idles();
-    desk.wait(299_999).idles();
+    desk.wait(999).idles();
+    assert_eq!(
+        desk.typist.wake(desk.now, desk.still_since),
+        Some(desk.now + Duration::from_millis(1))
+    );
+    desk.wait(1).pastes(PASTE);
+
+    // The agent has yet to read the key.
+    let mut desk = Desk::ready();
+    desk.user("x");
+    desk.typed = Some(String::new());
+    desk.unread = true;
+    desk.ask("read the chat").wait(60_000).idles();
+    desk.unread = false;
+    desk.wait(999).idles();
     desk.wait(1).pastes(PASTE);
 
     // Without an input line there is nothing to see.
