@@ -24,6 +24,9 @@ pub(super) struct Signs {
     /// The agent draws a cursor of its own, and the terminal's is somewhere: the
     /// lowest mark in a box counts, and this text is the agent's suggestion.
     suggestions: Vec<String>,
+    /// It has no mark, and stands between the two lowest lines. The agent draws
+    /// a cursor of its own.
+    lines: bool,
 }
 
 /// Where the input line is.
@@ -63,7 +66,9 @@ impl Signs {
         let bar = self.bar.as_deref();
         let input = bar.and_then(|bar| behind(bar, view, cursor));
         input.or_else(|| {
-            if self.suggestions.is_empty() {
+            if self.lines {
+                between_lines(view)
+            } else if self.suggestions.is_empty() {
                 self.with_cursor(view, cursor)
             } else {
                 self.without_cursor(view)
@@ -130,6 +135,21 @@ impl Signs {
         let is_command = self.modes.iter().any(begins);
         (is_command || self.marks.iter().any(begins)).then_some((indent + 2, is_command))
     }
+}
+
+/// Between the two lowest lines of a screen.
+fn between_lines(view: &View) -> Option<Input> {
+    let is_line = |row: &usize| is_edge(&view.rows[*row]);
+    let mut lines = (0..view.rows.len()).rev().filter(is_line);
+    let (lower, upper) = (lines.next()?, lines.next()?);
+    let mut input = Input {
+        first: upper + 1,
+        last: lower.checked_sub(1).filter(|last| *last > upper)?,
+        filling: Filling::Filled,
+        start: 0,
+    };
+    input.filling = Filling::of(!input.text(view).is_empty());
+    Some(input)
 }
 
 /// Behind a bar that ends in an edge: from the first row that is not blank to

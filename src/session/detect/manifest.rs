@@ -15,7 +15,7 @@ use crate::session::habits::Habits;
 const EVERYONE: &str = include_str!("../manifests/everyone.toml");
 
 /// The agents that have a manifest here, by their commands.
-const AGENTS: [(&str, &str); 7] = [
+const AGENTS: [(&str, &str); 9] = [
     ("claude", include_str!("../manifests/claude.toml")),
     ("codex", include_str!("../manifests/codex.toml")),
     ("gemini", include_str!("../manifests/gemini.toml")),
@@ -23,6 +23,8 @@ const AGENTS: [(&str, &str); 7] = [
     ("copilot", include_str!("../manifests/copilot.toml")),
     ("opencode", include_str!("../manifests/opencode.toml")),
     ("kilo", include_str!("../manifests/kilo.toml")),
+    ("pi", include_str!("../manifests/pi.toml")),
+    ("cline", include_str!("../manifests/cline.toml")),
 ];
 
 /// The rules by which one agent's screens are judged.
