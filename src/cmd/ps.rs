@@ -15,6 +15,7 @@ use crate::types::text::one_line;
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
     burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+    burial::settle(&state, report::warning);
     let found = block_on(Exit::NotDone, async {
         Ok(find::everyone(&state, None).await)
     })?;

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -51,6 +52,11 @@ impl SessionDir {
 
 impl Drop for SessionDir {
     fn drop(&mut self) {
+        // What could be neither undone nor kept elsewhere is left to a successor.
+        if self.path.join(paths::JOURNAL).exists() {
+            let _ = fs::remove_file(self.path.join(NOTE));
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             warn!(%error, path = %self.path.display(), "cannot remove the session directory");
         }
@@ -89,17 +95,35 @@ pub fn roster(root: &Path) -> Roster {
     let Ok(entries) = fs::read_dir(root.join("sessions")) else {
         return roster;
     };
-    for entry in entries
-        .flatten()
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-    {
+    for entry in entries.flatten() {
         let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            sweep_unborn(&path);
+            continue;
+        }
         match hold(&path) {
             Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
             Err(_) => roster.alive.push(path),
         }
     }
     roster
+}
+
+/// How old a directory or a draft is that nobody is making any more.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Removes the directory of a session that was killed before it had one.
+fn sweep_unborn(path: &Path) {
+    let is_stale = || {
+        let made = fs::symlink_metadata(path).ok()?.modified().ok()?;
+        Some(made.elapsed().is_ok_and(|age| age > STALE))
+    };
+    if is_stale() == Some(true)
+        && let Ok(_lock) = hold(path)
+        && let Err(error) = fs::remove_dir_all(path)
+    {
+        warn!(%error, path = %path.display(), "cannot remove what a killed session has left");
+    }
 }
 
 /// What a session is known by when it cannot say so itself.
