@@ -3,11 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -34,7 +36,7 @@ pub fn to_file(path: &Path, level: Option<&str>) -> Result<()> {
 /// # Errors
 /// As [`to_file`].
 pub fn to_both(path: &Path, level: Option<&str>) -> Result<()> {
-    start(level, open(path)?.and(io::stderr))?;
+    start(level, open(path)?.and(|| Stderr))?;
     panics_too();
     Ok(())
 }
@@ -54,7 +56,7 @@ fn panics_too() {
 /// # Errors
 /// If the process logs already.
 pub fn to_stderr(level: Option<&str>) -> Result<()> {
-    start(level, io::stderr)
+    start(level, || Stderr)
 }
 
 /// How many warnings and errors the file has got from this process.
@@ -76,6 +78,25 @@ where
         .with_writer(writer)
         .finish();
     tracing::subscriber::set_global_default(log).context("cannot start logging")
+}
+
+/// Standard error, where nobody may be reading: a line that it has no room for is
+/// left out, as a log may hold nobody up.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let out = io::stderr();
+        let mut room = [PollFd::new(out.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut room, PollTimeout::ZERO) {
+            Ok(0) => Ok(bytes.len()),
+            _ => out.lock().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A file that counts the warnings written to it.

@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use wrapper::report;
 use wrapper::types::exit::Exit;
 
 fn main() -> ExitCode {
@@ -13,14 +14,15 @@ fn main() -> ExitCode {
     match wrapper::cli::Cli::parse_from(std::env::args_os()) {
         Ok(cli) => wrapper::run(cli),
         Err(error) => {
-            // A reader that has gone away is no error.
-            let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            exit.code().into()
+            if error.use_stderr() {
+                // It repeats words of the command line.
+                report::note(error.to_string().trim_end());
+                return Exit::Usage.code().into();
+            }
+            if let Err(error) = error.print() {
+                report::lose(error);
+            }
+            report::complete(Exit::Done).code().into()
         }
     }
 }

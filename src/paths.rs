@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What a session has to undo, in its directory.
+pub const JOURNAL: &str = "undo.json";
+
 /// The environment as a value: tests never touch the process's own.
 pub type Env = BTreeMap<OsString, OsString>;
 
@@ -67,10 +70,16 @@ pub fn manifests(env: &Env) -> PathBuf {
 /// processes that run elsewhere.
 #[must_use]
 pub fn state(env: &Env) -> PathBuf {
-    let named = var(env, "WRAPPER_STATE_DIR").map(PathBuf::from);
-    let state =
-        named.unwrap_or_else(|| base(env, "XDG_STATE_HOME", ".local/state").join("wrapper"));
-    plain(&std::path::absolute(&state).unwrap_or(state))
+    match var(env, "WRAPPER_STATE_DIR").map(PathBuf::from) {
+        Some(named) => plain(&std::path::absolute(&named).unwrap_or(named)),
+        None => common_state(env),
+    }
+}
+
+/// What [`state`] is without `WRAPPER_STATE_DIR`.
+#[must_use]
+pub fn common_state(env: &Env) -> PathBuf {
+    plain(&base(env, "XDG_STATE_HOME", ".local/state").join("wrapper"))
 }
 
 /// A path without doubled and trailing slashes.

@@ -1,4 +1,5 @@
-//! Undoes what sessions left that were killed, and tells their hubs.
+//! Undoes what sessions left that were killed, or that could not undo it
+//! themselves, and tells their hubs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tracing::info;
 use crate::control::roster::{self, Dead};
 use crate::control::succession::{self, Instance};
 use crate::hub::{self, client};
-use crate::inject;
+use crate::inject::{self, Owed};
 use crate::types::identity::SessionId;
 use crate::types::upstream::Endpoint;
 
@@ -129,4 +130,24 @@ fn books(instance: &Instance) -> anyhow::Result<(hub::Client, crate::types::iden
         hub::Client::new(endpoint),
         hub::human_token(&instance.data_dir)?,
     ))
+}
+
+/// Tries again to put back what could not be put back before; tells `complain`
+/// of each file that still has an entry of ours, in one line.
+pub(super) fn settle(state: &Path, mut complain: impl FnMut(String)) {
+    match inject::settle(state) {
+        Ok(owed) => owed.iter().map(sentence).for_each(complain),
+        Err(error) => complain(format!(
+            "cannot take entries of ended sessions out of your settings: {error:#}"
+        )),
+    }
+}
+
+/// What is said of a file that has an entry still.
+fn sentence(owed: &Owed) -> String {
+    format!(
+        "an entry of an ended session is still in {}: {}: every start tries again to take it out",
+        owed.file.display(),
+        owed.why
+    )
 }

@@ -1,9 +1,8 @@
 //! `wrapper completions SHELL`, and the answers that its script asks for: verbs
 //! and options, the agents of the configuration, the sessions that run.
 
-use std::io;
+use std::io::{self, Write};
 
-use anyhow::anyhow;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -14,7 +13,7 @@ use crate::cli::{Cli, Completions, Shell};
 use crate::config;
 use crate::control::find;
 use crate::paths;
-use crate::report::{self, Failure};
+use crate::report;
 use crate::types::exit::Exit;
 use crate::types::options::Options;
 
@@ -30,17 +29,11 @@ pub(super) fn run(args: &Completions) -> Exit {
     };
     let name = "wrapper";
     let out = &mut io::stdout();
-    match shell.write_registration(VARIABLE, name, name, name, out) {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            // A reader that has gone away knows, but it has no script.
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                let error = anyhow!(error).context("cannot print the completions");
-                report::failure(&Failure::new(Exit::NotDone, error));
-            }
-            Exit::NotDone
-        }
+    let written = shell.write_registration(VARIABLE, name, name, name, out);
+    if let Err(error) = written.and_then(|()| out.flush()) {
+        report::lose(error);
     }
+    Exit::Done
 }
 
 /// Answers the shell if it is the one that asks; None: the user does.

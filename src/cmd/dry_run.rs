@@ -34,7 +34,8 @@ pub(super) fn show(
     let failed = |error| Failure::new(Exit::Failed, error);
     let wiring = plan::rehearse(spec, setting, told, args.offline).map_err(failed)?;
     let plan = wiring.plan(spec)?;
-    plan.check().map_err(failed)?;
+    let refused = |error| plan::refused(spec, Exit::Failed, error);
+    plan.check().map_err(refused)?;
     let variables = variables(setting, spec, &wiring);
     let hub = &setting.config.hub;
     let mut conversation = talk::of(spec, &args.args);

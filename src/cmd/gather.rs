@@ -283,20 +283,15 @@ fn own_settings(setting: &Setting, spec: &AgentSpec) -> anyhow::Result<Map<Strin
     let Some(value) = paths::var(&env, var) else {
         return Ok(Map::new());
     };
-    let read = || -> anyhow::Result<Value> {
+    let read = || -> anyhow::Result<Map<String, Value>> {
         let text = if in_file {
             fs::read_to_string(spec.cwd.join(value))?
         } else {
             value.to_str().map(str::to_owned).context("it is no text")?
         };
-        Ok(serde_json::from_str(&text)?)
+        inject::settings(&text).map_err(anyhow::Error::msg)
     };
-    match read().with_context(|| format!("cannot add our servers to the settings in `{var}`"))? {
-        Value::Object(settings) => Ok(settings),
-        _ => Err(anyhow!(
-            "cannot add our servers to the settings in `{var}`: it is no JSON object"
-        )),
-    }
+    read().with_context(|| format!("cannot add our servers to the settings in `{var}`"))
 }
 
 fn failed(error: anyhow::Error) -> Failure {

@@ -27,6 +27,7 @@ use crate::cli::Run;
 use crate::control;
 use crate::control::roster::SessionDir;
 use crate::control::succession;
+use crate::inject;
 use crate::logging;
 use crate::paths;
 use crate::report::{self, Failure};
@@ -118,10 +119,12 @@ pub(super) struct Launch {
 
 impl Launch {
     async fn run(self) -> Result<Exit, Failure> {
+        burial::settle(&paths::state(&self.setting.env), report::warning);
         let rehearsed = plan::rehearse(&self.spec, &self.setting, &self.told, self.offline)
             .map_err(failed)?
             .plan(&self.spec)?;
-        rehearsed.check().map_err(failed)?;
+        let refused = |error| plan::refused(&self.spec, Exit::Failed, error);
+        rehearsed.check().map_err(refused)?;
         if self.resume {
             talk::check(&self.setting.env, &self.spec, &self.agent_args).await?;
         }
@@ -262,6 +265,10 @@ impl Launch {
         let gear = gear.map_err(failed)?;
         wiring.servers = gear.catalog.adopt();
         let plan = wiring.plan(&self.spec)?;
+        if plan.merges() {
+            let common = paths::common_state(&self.setting.env);
+            inject::introduce(&state, &common).unwrap_or_else(|error| warn!("{error:#}"));
+        }
         let applied = plan.apply(&dir.path).map_err(failed)?;
         let mut lives = Lives::new(
             self,
@@ -284,6 +291,7 @@ impl Launch {
             .run(control, gear, queue, &mut lives, signals)
             .await;
         drop(lives);
+        burial::settle(&state, report::warning);
         match logging::warnings() {
             // Or it stood there already.
             _ if !self.ready.front().is_terminal() => {}

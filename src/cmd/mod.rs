@@ -95,5 +95,5 @@ pub fn run(cli: Cli) -> ExitCode {
         report::failure(&failure);
         failure.exit
     });
-    exit.code().into()
+    report::complete(exit).code().into()
 }

@@ -14,7 +14,7 @@ use super::registration;
 use super::setting::Setting;
 use crate::catalog::Catalog;
 use crate::catalog::shown::{self, Listed};
-use crate::inject::{self, InjectPlan, Link, Proxy, Unable};
+use crate::inject::{self, InjectPlan, Link, Proxy, Refused, Unable};
 use crate::paths::{self, Env};
 use crate::report::Failure;
 use crate::terminal::pty::Launch;
@@ -139,6 +139,22 @@ fn bearer(token: &Token) -> Headers {
 fn unable(error: Unable) -> Failure {
     let hint = error.hint.clone();
     Failure::new(Exit::Failed, error).hint(hint)
+}
+
+/// A user's file that cannot be merged, with its way out.
+pub(super) fn refused(spec: &AgentSpec, exit: Exit, error: Refused) -> Failure {
+    let hint = error.is_read_only.then(|| {
+        format!(
+            "add what `wrapper {agent} --dry-run` shows to where the file is made, or tell the agent by \
+             another way: `mcp_inject` of `[agents.{agent}]` as \"proxy_file\" with `mcp_flag`, or as \
+             \"env\" with `mcp_env_var`; if the file is yours to change, `chmod u+w` does as well",
+            agent = spec.name
+        )
+    });
+    Failure {
+        hint,
+        ..Failure::new(exit, error)
+    }
 }
 
 /// Writes the files of ours again whenever the hub gives another token, for an

@@ -18,6 +18,7 @@ const LONG: u64 = 10_000;
 pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     let state = paths::state(&paths::env());
     let buried = burial::bury(&state, |error| report::warning(format_args!("{error:#}")));
+    burial::settle(&state, report::warning);
     for (name, hub) in &buried.online {
         report::note(format_args!(
             "`{name}` was killed: {hub} shows it online until that gives it up"

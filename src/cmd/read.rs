@@ -38,7 +38,7 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             }
         };
         messages.iter().for_each(show);
-        if !args.follow {
+        if !args.follow || report::is_lost() {
             return Ok(Exit::Done);
         }
         let since = messages.last().map_or(0, |message| message.id);
@@ -48,6 +48,9 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             .map_err(hub_failure)?;
         while let Some(message) = stream.next().await.map_err(hub_failure)? {
             show(&message);
+            if report::is_lost() {
+                return Ok(Exit::Done);
+            }
         }
         Err(Failure::new(
             Exit::NotDone,

@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 
 use super::layer::stem;
 use super::raw::{Mode, RawAgent};
+use super::resolve::at_home;
 use crate::types::agent::{AgentSpec, Dialect, Inject, Pacing, Place, Restart};
 use crate::types::conversation::{ID, Ways};
 use crate::types::identity::AgentName;
 use crate::types::options::AgentOptions;
+use crate::types::secret;
 
 /// A mistake of an agent: the key that has it, and what it is.
 type Mistake = (&'static str, String);
 
-/// What to launch: in `cwd`, with `settings` in place of the agent's own
+/// What to launch: in `cwd`, by a user at `home`, with `settings` in place of the agent's own
 /// settings path, if the environment set one.
 pub(super) fn spec(
     name: &AgentName,
     raw: RawAgent,
     cwd: PathBuf,
+    home: &Path,
     settings: Option<&Path>,
     options: &AgentOptions,
 ) -> Result<AgentSpec, Mistake> {
@@ -27,6 +30,7 @@ pub(super) fn spec(
     }
     let odd = |key: &&String| key.is_empty() || key.contains(['=', '\0']);
     if let Some(key) = raw.env.keys().find(odd) {
+        let key = secret::name_of(key);
         let what = format!("`env` cannot set {key:?}: that is no variable's name");
         return Err(("env", what));
     }
@@ -40,7 +44,7 @@ pub(super) fn spec(
         raw.mcp_settings_path
             .as_ref()
             .filter(|path| !path.is_empty())
-            .map(|path| cwd.join(path))
+            .map(|path| cwd.join(at_home(home, path)))
     });
     let inject = match raw.mcp_inject {
         Some(mode) => Some(inject(mode, &raw, settings, dialect)?),
@@ -51,7 +55,7 @@ pub(super) fn spec(
     Ok(AgentSpec {
         inject,
         name: name.clone(),
-        command: command.into(),
+        command: at_home(home, &command),
         args: raw.args,
         cwd,
         own_label: options.label.clone(),
@@ -123,7 +127,10 @@ fn inject(
         if var.contains(['=', '\0']) {
             return Err((
                 key,
-                format!("`{key}` cannot be {var:?}: that is no variable's name"),
+                format!(
+                    "`{key}` cannot be {:?}: that is no variable's name",
+                    secret::name_of(&var)
+                ),
             ));
         }
         Ok(var)

@@ -49,7 +49,7 @@ impl Config {
                 self.flatten(inner, path, settings);
             } else {
                 settings.push(Setting {
-                    path: path.clone(),
+                    path: path.iter().map(|key| secret::name_of(key)).collect(),
                     value: masked(path, value),
                     origin: self.origin(&path.join(".")).cloned(),
                 });
@@ -69,6 +69,18 @@ fn masked(path: &[String], value: &Value) -> Value {
             _,
         ) => hidden(),
         ([.., "env", name], Value::String(text)) if secret::is_likely(name, text) => hidden(),
+        (
+            [
+                ..,
+                "args" | "resume_args" | "session_args" | "resume_session_args",
+            ],
+            Value::Array(words),
+        ) => {
+            let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+            let shown = secret::of_args(&words).into_iter().map(Value::String);
+            Value::Array(shown.collect())
+        }
+        (_, Value::String(text)) if secret::is_token(text) => hidden(),
         (_, Value::String(text)) => Value::String(secret::without_query(text)),
         _ => value.clone(),
     }

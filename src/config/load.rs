@@ -117,7 +117,9 @@ fn anchor(table: &mut Table, dir: &Path, env: &Env) -> Result<(), Error> {
             if let Some(value) = agent.get_mut(key)
                 && (key != "command" || value.as_str().is_some_and(|path| path.contains('/')))
             {
-                anchored(value, dir)?;
+                // A home directory may have any name: it is put in at the launch.
+                let is_at_home = value.as_str().is_some_and(|path| path.starts_with("~/"));
+                anchored(value, dir).or_else(|error| is_at_home.then_some(()).ok_or(error))?;
             }
         }
     }

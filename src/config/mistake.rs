@@ -1,8 +1,13 @@
 //! What is wrong with a configuration, shown where it is wrong. Pure.
+//!
+//! *Invariant*: no value of a key that may hold a secret is shown.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+
+use super::mask::Masked;
+use crate::types::secret;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +56,15 @@ fn at(path: &Path, text: &str, span: Range<usize>, said: &str) -> String {
     let before = text.get(..span.start).unwrap_or_default();
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = text[start..].lines().next().unwrap_or_default();
+    let end = start + line.len();
+    let masked = Masked::new(text);
     let number = before.matches('\n').count() + 1;
     let column = before[start..].chars().count();
-    let wrong = text.get(span).and_then(|text| text.lines().next());
-    let width = wrong.map_or(1, |text| text.chars().count().max(1));
+    let wrong = masked.shown(span.start.min(end)..span.end.clamp(span.start.min(end), end));
+    let width = wrong.chars().count().max(1);
     // A tab stays a tab under a tab: the caret stands where the eye looks.
-    let indent: String = before[start..]
+    let indent: String = masked
+        .shown(start..span.start.clamp(start, end))
         .chars()
         .map(|c| if c == '\t' { '\t' } else { ' ' })
         .collect();
@@ -65,9 +73,36 @@ fn at(path: &Path, text: &str, span: Range<usize>, said: &str) -> String {
         "{path}:{number}:{column}: {said}\n{gutter} |\n{number} | {line}\n{gutter} | {indent}{caret}",
         path = path.display(),
         column = column + 1,
+        said = secret::without_tokens(said),
+        line = masked.shown(start..end),
         caret = "^".repeat(width),
     )
 }
+
+/// What the parser said, without the value that it was said of.
+pub(super) fn without_value(said: &str) -> String {
+    let mut said = said.to_owned();
+    for kind in ["string \"", "floating point `", "integer `"] {
+        let Some(start) = said.find(&format!(": {kind}")) else {
+            continue;
+        };
+        let value = start + 2 + kind.len();
+        let close = if kind.ends_with('"') { '"' } else { '`' };
+        let Some(end) = said.rfind(&format!("{close}, expected ")) else {
+            continue;
+        };
+        let is_short = said.get(value..end).is_some_and(|value| {
+            value.len() < SHORT && value.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if end >= value && !is_short {
+            said.replace_range(value - 2..=end, "");
+        }
+    }
+    secret::without_tokens(&said)
+}
+
+/// Digits of a number that is told.
+const SHORT: usize = 6;
 
 /// What serde said, in plainer words: for an unknown key or value with the
 /// nearest of the known ones as a hint, or all of them if none is near.
@@ -77,6 +112,7 @@ fn plainer(said: &str) -> (String, Option<String>) {
     } else if said.starts_with("unknown variant `") {
         "value"
     } else {
+        let said = without_value(said);
         return (said.replace("expected u16", "expected 0 to 65535"), None);
     };
     let mut quoted = said.split('`').skip(1).step_by(2);

@@ -7,6 +7,7 @@ mod agent;
 mod layer;
 mod listing;
 mod load;
+mod mask;
 mod mistake;
 mod overrides;
 mod raw;

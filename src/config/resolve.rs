@@ -7,7 +7,7 @@ use toml::Table;
 
 use super::agent::spec;
 use super::layer::{Layer, Layers};
-use super::mistake::{Error, nearest};
+use super::mistake::{Error, nearest, without_value};
 use super::raw::{Name, Only, Raw, RawAgent};
 use super::servers::{self, Mistake};
 use crate::paths::{self, Env};
@@ -30,6 +30,7 @@ pub struct Config {
     servers: Vec<ServerSpec>,
     launched: Launched,
     cwd: PathBuf,
+    home: PathBuf,
     origins: BTreeMap<String, Layer>,
 }
 
@@ -76,7 +77,7 @@ impl Config {
         let raw: Raw = layers.table.try_into().map_err(|error: toml::de::Error| {
             Error::new(format_args!(
                 "cannot read the configuration: {}",
-                error.message()
+                without_value(error.message())
             ))
         })?;
         let (Only(server), Only(tools), Only(images)) = (raw.server, raw.mcp, raw.images);
@@ -111,6 +112,7 @@ impl Config {
             servers: Vec::new(),
             launched,
             cwd: cwd.to_owned(),
+            home: paths::home(env),
             origins: layers.origins,
         };
         config.servers = servers.map_err(|mistake| config.of_server(mistake))?;
@@ -180,14 +182,16 @@ impl Config {
         let cwd = (options.cwd.as_ref())
             .or(self.launched.cwd.as_ref())
             .cloned()
-            .or_else(|| raw.cwd.as_ref().map(PathBuf::from))
+            .or_else(|| raw.cwd.as_ref().map(|cwd| at_home(&self.home, cwd)))
             .map_or_else(|| self.cwd.clone(), |cwd| self.cwd.join(cwd));
         let settings = self.launched.settings_path.as_deref();
-        let mut spec = spec(name, raw.clone(), cwd, settings, options).map_err(|(key, what)| {
-            let file = self.origin(&format!("agents.{name}.{key}"));
-            let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
-            Error::new(format_args!("{file}agent `{name}`: {what}"))
-        })?;
+        let mut spec = spec(name, raw.clone(), cwd, &self.home, settings, options).map_err(
+            |(key, what)| {
+                let file = self.origin(&format!("agents.{name}.{key}"));
+                let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
+                Error::new(format_args!("{file}agent `{name}`: {what}"))
+            },
+        )?;
         // An agent may be what started us: what it says of its session, some of
         // which opens it, is not for another.
         let exported = self.agents.values().flat_map(|agent| &agent.exported_env);
@@ -211,5 +215,13 @@ impl Config {
             .unwrap_or_default();
         Error::new(format_args!("no agent `{name}`"))
             .hint(format_args!("{near}agents here: {}", known.join(", ")))
+    }
+}
+
+/// A path that may begin at the user's home.
+pub(super) fn at_home(home: &Path, path: &str) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => home.join(rest),
+        None => PathBuf::from(path),
     }
 }

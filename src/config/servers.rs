@@ -10,6 +10,7 @@ use super::raw::{Only, Slug};
 use crate::types::auth::RawAuth;
 use crate::types::credential::Auth;
 use crate::types::identity::{AgentName, ServerName, Token};
+use crate::types::secret;
 use crate::types::server::ContextLevel;
 use crate::types::source::{
     Git, GitUrl, HeaderValue, Recipe, ServerSpec, Source, is_header_name, is_header_value,
@@ -168,6 +169,7 @@ fn recipe(raw: RawSource) -> Result<Recipe, Wrong> {
     };
     let env = raw.env.unwrap_or_default();
     if let Some(name) = env.keys().find(|name| !is_variable(name)) {
+        let name = secret::name_of(name);
         return Err(wrong("env", format!("{name:?} is no variable's name")));
     }
     let args = raw.args.unwrap_or_default();
@@ -198,6 +200,7 @@ fn remote(raw: RawSource) -> Result<Recipe, Wrong> {
     for (name, value) in raw.headers.into_iter().flatten() {
         let at = format!("headers.{name}");
         if !is_header_name(&name) {
+            let name = secret::name_of(&name);
             return Err(wrong("headers", format!("{name:?} is no header's name")));
         }
         let value = match (value.strip_prefix("@env:"), value.strip_prefix("@file:")) {

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -51,6 +52,11 @@ impl SessionDir {
 
 impl Drop for SessionDir {
     fn drop(&mut self) {
+        // What could be neither undone nor kept elsewhere is left to a successor.
+        if self.path.join(paths::JOURNAL).exists() {
+            let _ = fs::remove_file(self.path.join(NOTE));
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             warn!(%error, path = %self.path.display(), "cannot remove the session directory");
         }
@@ -86,6 +92,7 @@ impl Dead {
 #[must_use]
 pub fn roster(root: &Path) -> Roster {
     let mut roster = Roster::default();
+    sweep_unborn(root);
     for path in dirs(root) {
         match hold(&path) {
             Ok(lock) => roster.dead.push(Dead { path, _lock: lock }),
@@ -98,14 +105,22 @@ pub fn roster(root: &Path) -> Roster {
 /// The session directories below `root`, of the living and of the dead.
 #[must_use]
 pub fn dirs(root: &Path) -> Vec<PathBuf> {
+    let mut paths = entries(root);
+    paths.retain(|path| !is_unborn(path));
+    paths
+}
+
+fn entries(root: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(root.join("sessions")) else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-        .map(|entry| entry.path())
-        .collect()
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+/// True for the draft of a directory, which has no name of its own yet.
+fn is_unborn(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// True while the process of the session in `dir` lives. Nothing is held: a
@@ -123,6 +138,26 @@ pub(super) fn dead(root: &Path) -> Vec<PathBuf> {
     let mut dirs = dirs(root);
     dirs.retain(|dir| !is_alive(dir));
     dirs
+}
+
+/// How old a draft of a directory is that nobody is making any more.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Removes the directories of sessions that were killed before they had one.
+fn sweep_unborn(root: &Path) {
+    let is_stale = |path: &PathBuf| {
+        let made = fs::symlink_metadata(path).and_then(|data| data.modified());
+        made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > STALE))
+    };
+    for path in entries(root) {
+        if is_unborn(&path)
+            && is_stale(&path)
+            && let Ok(_lock) = hold(&path)
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
+            warn!(%error, path = %path.display(), "cannot remove what a killed session has left");
+        }
+    }
 }
 /// What a session is known by when it cannot say so itself.
 const NOTE: &str = "session.json";

@@ -15,16 +15,7 @@ use tokio::time::timeout;
 
 use super::parse::LONGEST;
 use crate::types::credential::TokenCommand;
-use crate::types::identity::Token;
-use crate::types::secret;
 use crate::types::text::one_line;
-
-/// Bytes at the end of what it complains about that are looked at.
-const TAIL: usize = 4 * 1024;
-/// Characters of the last line of that which are told.
-const LONGEST_LINE: usize = 200;
-/// Characters of a word that may be a credential.
-const SHORTEST_SECRET: usize = 6;
 
 /// What the command prints on its standard output, if it succeeds in time.
 ///
@@ -43,7 +34,8 @@ pub(super) async fn run(
         .envs(env)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        // It may speak of credentials there: nobody hears it.
+        .stderr(Stdio::null())
         .process_group(0)
         .spawn()
         .map_err(cannot)?;
@@ -64,7 +56,7 @@ pub(super) async fn run(
     if status.success() {
         Ok(said.printed)
     } else {
-        Err(format!("`{shown}` failed with {status}{}", said.reason()))
+        Err(format!("`{shown}` failed with {status}"))
     }
 }
 
@@ -72,21 +64,18 @@ pub(super) async fn run(
 #[derive(Debug, Default)]
 struct Said {
     printed: Vec<u8>,
-    complained: Vec<u8>,
 }
 
 impl Said {
     /// Listens until the command has ended; None if it says too much. What it
     /// leaves running may keep its output open: that is not waited for.
     async fn listen(&mut self, child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
-        let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+        let mut out = child.stdout.take();
         let status = loop {
             tokio::select! {
                 read = more(&mut out, &mut self.printed) => read?,
-                read = more(&mut err, &mut self.complained) => read?,
                 status = child.wait() => break status?,
             }
-            self.trim();
             if self.printed.len() > LONGEST {
                 return Ok(None);
             }
@@ -94,32 +83,7 @@ impl Said {
         if let Some(out) = out {
             rest(&out, &mut self.printed)?;
         }
-        if let Some(err) = err {
-            rest(&err, &mut self.complained)?;
-        }
-        self.trim();
         Ok((self.printed.len() <= LONGEST).then_some(status))
-    }
-
-    fn trim(&mut self) {
-        let before = self.complained.len().saturating_sub(TAIL);
-        self.complained.drain(..before);
-    }
-
-    /// The last line of its complaint, without any word that it printed.
-    fn reason(&self) -> String {
-        let text = String::from_utf8_lossy(&self.complained);
-        let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) else {
-            return String::new();
-        };
-        let printed = String::from_utf8_lossy(&self.printed);
-        let words = printed.split(|c: char| c.is_whitespace() || "\"'{}:,".contains(c));
-        let words = words.filter(|word| word.len() >= SHORTEST_SECRET);
-        let secrets: Vec<Token> = words.map(Token::new).collect();
-        format!(
-            ": {}",
-            secret::mask(&one_line(line, LONGEST_LINE), &secrets)
-        )
     }
 }
 

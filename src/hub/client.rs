@@ -25,7 +25,7 @@ use super::api::{
 };
 use super::exchange::{self, Address, Opened};
 use crate::loopback::Stranger;
-use crate::types::identity::{Identity, InstanceName, Token};
+use crate::types::identity::{AgentName, Identity, InstanceName, Token};
 use crate::types::owner::Owner;
 use crate::types::text::one_line;
 use crate::types::trigger::{ChannelName, Trigger};

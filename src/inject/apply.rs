@@ -1,8 +1,10 @@
 //! Carries a plan out, and puts everything back.
 //!
 //! *Invariant*: the journal is written before the first change, and the guard
-//! and the next start after a kill put back by the same code.
+//! and the next start after a kill put back by the same code. What cannot be
+//! put back is owed: every start tries it again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::iter;
@@ -15,19 +17,19 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::journal::{self, Journal, Merged, Sibling};
-use super::merge::{self, Edit};
+use super::journal::{Journal, Merged, Record, Sibling};
+use super::merge::{self, Edit, Refused};
 use super::plan::{Format, InjectPlan, PlannedFile};
-use super::user_file;
+use super::{in_place, user_file};
 use crate::paths;
 
 /// What was applied. Dropped, it is put back: files of ours go, and of the
 /// user's files our entry, if it is still ours; what could not be put back is
-/// left as it is and logged.
+/// logged, and owed.
 #[must_use]
 #[derive(Debug)]
 pub struct Applied {
-    session_dir: PathBuf,
+    record: Record,
     journal: Journal,
     /// Locked: this session lives.
     alive: Arc<File>,
@@ -54,11 +56,12 @@ impl InjectPlan {
     /// A file that cannot be written, or a user's file that cannot be merged.
     /// Everything is then as it was.
     pub fn apply(&self, session_dir: &Path) -> Result<Applied> {
-        let turn = journal::turn(session_dir)?;
+        let record = Record::of(session_dir);
+        let turn = record.turn()?;
         let groups = self.groups()?;
         let siblings = match groups.as_slice() {
             [] => Vec::new(),
-            _ => journal::siblings(session_dir),
+            _ => record.siblings(),
         };
         let edits = prepare(groups, &siblings)?;
         let owned = self.files.iter().filter_map(|file| match file {
@@ -68,16 +71,18 @@ impl InjectPlan {
         let journal = Journal {
             owned: owned.collect(),
             merged: edits.iter().flat_map(|edit| edit.merged.clone()).collect(),
+            drafts: edits.iter().map(|edit| record.draft(&edit.path)).collect(),
         };
         let mut applied = Applied {
-            session_dir: session_dir.to_owned(),
-            alive: Arc::new(journal::write(session_dir, &journal)?),
+            alive: Arc::new(record.write(&journal)?),
+            record: record.clone(),
             journal,
             syncing: None,
         };
+        let write = |edit| merge::write(edit, &record);
         let written = self
             .write_owned()
-            .and_then(|()| edits.iter().map(merge::write).collect::<Result<Vec<_>>>());
+            .and_then(|()| edits.iter().map(write).collect::<Result<Vec<_>>>());
         // The guard takes a turn of its own if it falls here.
         drop(turn);
         applied.sync(written?.into_iter().flatten().collect());
@@ -89,12 +94,19 @@ impl InjectPlan {
     ///
     /// # Errors
     /// A user's file that cannot be read, merged or replaced.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), Refused> {
         prepare(self.groups()?, &[]).map(drop)
     }
 
+    /// True if it adds to files of the user's.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        let is_merged = |file: &PlannedFile| matches!(file, PlannedFile::Merged { .. });
+        self.files.iter().any(is_merged)
+    }
+
     /// The entries for the user's files, file by file.
-    fn groups(&self) -> Result<Vec<Group<'_>>> {
+    fn groups(&self) -> Result<Vec<Group<'_>>, Refused> {
         let mut groups: Vec<Group> = Vec::new();
         let mut known: Option<(&Path, PathBuf)> = None;
         for file in &self.files {
@@ -110,8 +122,7 @@ impl InjectPlan {
             // As a rule all are of one file.
             let real = match &known {
                 Some((last, real)) if last == path => real.clone(),
-                _ => user_file::real(path)
-                    .map_err(|error| merge::refused(path, &error.to_string()))?,
+                _ => user_file::real(path).map_err(|error| Refused::by(path, &error))?,
             };
             known = Some((path, real.clone()));
             match groups.iter_mut().find(|(other, ..)| *other == real) {
@@ -171,58 +182,123 @@ impl Drop for Applied {
                 tracing::warn!("merged files may not be on the disk");
             }
         }
-        match journal::turn(&self.session_dir) {
-            Ok(_turn) => put_back(&self.session_dir, &self.journal),
-            Err(error) => tracing::warn!("injected files are not put back: {error:#}"),
+        let result = self.record.turn().and_then(|_turn| {
+            let owed = put_back(&self.record, self.journal.clone())?;
+            for Owed { file, why } in owed {
+                tracing::warn!(file = %file.display(), why, "our entry is not taken out yet");
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            tracing::warn!("injected files are not put back: {error:#}");
         }
     }
 }
 
-/// Puts back what a session left behind that was killed; true if there is
-/// nothing left to do, false if that session is alive.
+/// A file that an ended session has not been taken out of yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owed {
+    pub file: PathBuf,
+    /// What it was tried with, and what is wrong.
+    pub why: String,
+}
+
+/// Puts back what a session left behind that was killed; true if its directory
+/// is not needed any more, false if that session is alive. What cannot be put
+/// back is owed from then on.
 ///
 /// # Errors
-/// A journal that cannot be read.
+/// A journal that cannot be read or kept.
 pub fn undo_journal(session_dir: &Path) -> Result<bool> {
-    let _turn = journal::turn(session_dir)?;
-    match journal::read(session_dir)? {
+    let record = Record::of(session_dir);
+    let _turn = record.turn()?;
+    match record.read()? {
         None => Ok(true),
         Some(Sibling { alive: true, .. }) => Ok(false),
-        Some(Sibling { journal, .. }) => {
-            put_back(session_dir, &journal);
-            Ok(true)
-        }
+        Some(Sibling { journal, .. }) => put_back(&record, journal).map(|_| true),
     }
 }
 
-/// Puts back all of a journal, and forgets it. Needs a turn.
-fn put_back(session_dir: &Path, journal: &Journal) {
-    for path in &journal.owned {
-        if let Err(error) = fs::remove_file(path)
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!(path = %path.display(), %error, "cannot remove a file of ours");
+/// Tries again to put back what could not be put back before, each once.
+/// Returns the files that still have an entry of ours. `state` is where all
+/// sessions are.
+///
+/// # Errors
+/// A journal that cannot be read or kept.
+pub fn settle(state: &Path) -> Result<Vec<Owed>> {
+    let mut files = BTreeSet::new();
+    for record in Record::owed(state) {
+        let _turn = record.turn()?;
+        // Somebody else may have been quicker.
+        if let Some(Sibling { journal, .. }) = record.read()? {
+            files.extend(put_back(&record, journal)?);
         }
     }
+    Ok(files.into_iter().collect())
+}
+
+/// Puts back all of a journal, and forgets it; returns what could not be put
+/// back, which is kept. Needs a turn.
+fn put_back(record: &Record, mut journal: Journal) -> Result<Vec<Owed>> {
+    let mut rest = Journal::default();
+    if let Err(error) = in_place::mend(&record.rewrite()) {
+        tracing::warn!(%error, "a write that was cut short is not taken back");
+        rest.merged.clone_from(&journal.merged);
+    }
+    for path in std::mem::take(&mut journal.owned) {
+        if let Err(error) = fs::remove_file(&path)
+            && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a file of ours");
+            rest.owned.push(path);
+        }
+    }
+    for path in &journal.drafts {
+        if let Err(error) = user_file::sweep(path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a draft");
+            rest.drafts.push(path.clone());
+        }
+    }
+    let mut owed = Vec::new();
     if !journal.merged.is_empty() {
-        let siblings = journal::siblings(session_dir);
-        let mut files: Vec<&Path> = Vec::new();
+        let siblings = record.siblings();
+        let mut files: Vec<PathBuf> = Vec::new();
         for Merged { path, .. } in &journal.merged {
-            if !files.contains(&path.as_path()) {
-                files.push(path);
+            if !files.contains(path) {
+                files.push(path.clone());
             }
         }
         for path in files {
-            let ours = journal.merged.iter().filter(|ours| ours.path == path);
-            if let Err(error) = merge::put_back(path, &ours.collect::<Vec<_>>(), &siblings) {
-                tracing::warn!("{error:#}");
+            let merged = journal.merged.clone();
+            let ours: Vec<&Merged> = merged.iter().filter(|ours| ours.path == path).collect();
+            let mut may_draft = |draft: &Path| {
+                if journal.drafts.iter().any(|known| known == draft) {
+                    return Ok(());
+                }
+                journal.drafts.push(draft.to_owned());
+                record.write(&journal).map(drop)
+            };
+            let undone = merge::put_back(&path, &ours, &siblings, record, &mut may_draft);
+            if let Err(error) = undone {
+                let why = format!("{error:#}");
+                tracing::debug!(why, "an undo is owed");
+                owed.push(Owed {
+                    file: path.clone(),
+                    why,
+                });
+                rest.merged.extend(ours.into_iter().cloned());
             }
         }
     }
-    journal::remove(session_dir);
+    if rest.merged.is_empty() && rest.owned.is_empty() && rest.drafts.is_empty() {
+        record.remove();
+    } else {
+        record.owe(&rest)?;
+    }
+    Ok(owed)
 }
 
-fn prepare(groups: Vec<Group>, siblings: &[Sibling]) -> Result<Vec<Edit>> {
+fn prepare(groups: Vec<Group>, siblings: &[Sibling]) -> Result<Vec<Edit>, Refused> {
     let edits = groups.into_iter();
     edits
         .map(|(path, format, entries)| merge::prepare(&path, format, &entries, siblings))

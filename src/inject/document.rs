@@ -105,12 +105,19 @@ pub(super) fn take(
     }
 }
 
-/// A document with nothing in it, for a file that is not there.
+/// A document with nothing in it, for a file that is not there or blank.
 pub(super) fn empty(format: Format) -> &'static str {
     match format {
         Format::Json => "{\n}\n",
         Format::Toml => "",
     }
+}
+
+/// True for a file that holds no document yet: nothing, or blanks alone behind a
+/// byte order mark. A TOML document may be just that.
+pub(super) fn is_blank(format: Format, text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    format == Format::Json && text.trim().is_empty()
 }
 
 /// True if nothing is left in a document, not even a comment.

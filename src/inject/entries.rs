@@ -44,7 +44,13 @@ pub(super) fn enter(
         None => Some(place.missing.to_owned()),
         Some(_) => others.iter().find_map(|other| other.made_file.clone()),
     };
-    let found = place.text.unwrap_or(document::empty(format));
+    let (found, blank) = match place.text {
+        Some(text) if document::is_blank(format, text) => {
+            (document::empty(format), Some(text.to_owned()))
+        }
+        Some(text) => (text, others.iter().find_map(|other| other.blank.clone())),
+        None => (document::empty(format), None),
+    };
     document::check(format, found)?;
     let mut text = found.to_owned();
     let mut merged: Vec<Merged> = Vec::new();
@@ -73,6 +79,7 @@ pub(super) fn enter(
             previous: put.previous.map(|previous| previous.text),
             made,
             made_file: made_file.clone(),
+            blank: blank.clone(),
         }));
         text = put.text;
     }
@@ -104,6 +111,10 @@ pub(super) fn leave(
     let alive = siblings.iter().filter(|sibling| sibling.alive);
     let alive: Vec<&Merged> = alive.flat_map(|sibling| &sibling.journal.merged).collect();
     let mut text = found.to_owned();
+    let is_blank = |ours: &&Merged| document::is_blank(ours.format, found);
+    if merged.first().is_some_and(is_blank) {
+        return Ok(Some(text));
+    }
     for ours in merged.iter().rev() {
         let Merged { format, keys, .. } = ours;
         if document::get(*format, &text, keys)?.as_ref() != Some(&ours.entry) {
@@ -121,9 +132,15 @@ pub(super) fn leave(
         };
     }
     let was_made = merged.iter().any(|ours| ours.made_file.is_some());
+    let blank = merged.iter().find_map(|ours| ours.blank.clone());
     let nothing = |ours: &&Merged| document::is_empty(ours.format, &text);
-    let gone = was_made && text != found && merged.first().is_some_and(nothing);
-    Ok((!gone).then_some(text))
+    let emptied = text != found && merged.first().is_some_and(nothing);
+    Ok(match blank {
+        _ if !emptied => Some(text),
+        _ if was_made => None,
+        Some(blank) => Some(blank),
+        None => Some(text),
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +192,11 @@ mod tests {
             }
             let owned = Vec::new();
             self.sessions.push(Sibling {
-                journal: Journal { owned, merged },
+                journal: Journal {
+                    owned,
+                    merged,
+                    drafts: Vec::new(),
+                },
                 alive: true,
             });
         }

@@ -1,16 +1,17 @@
 //! Entries of ours in a file of the user's.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::document;
 use super::entries::{Place, enter, leave};
-use super::journal::{Merged, Sibling};
+use super::journal::{Merged, Record, Sibling};
 use super::plan::Format;
-use super::user_file;
+use super::user_file::{self, Change};
 use crate::paths;
 
 /// How often a file is tried that somebody else writes to at the same time.
@@ -20,7 +21,7 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Edit {
     /// The file itself, no link.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     found: Option<String>,
     text: String,
     pub(super) merged: Vec<Merged>,
@@ -35,10 +36,9 @@ pub(super) fn prepare(
     format: Format,
     entries: &[(&[String], &Value)],
     siblings: &[Sibling],
-) -> Result<Edit> {
-    let refuse = |error: io::Error| refused(path, &error.to_string());
+) -> Result<Edit, Refused> {
+    let refuse = |error: io::Error| Refused::by(path, &error);
     let found = user_file::read(path).map_err(refuse)?;
-    user_file::writable(path).map_err(refuse)?;
     let missing = match found {
         Some(_) => Vec::new(),
         None => user_file::missing_dirs(path),
@@ -49,7 +49,13 @@ pub(super) fn prepare(
         text: found.as_deref(),
         missing: &missing,
     };
-    let (text, merged) = enter(place, entries, siblings).map_err(|why| refused(path, &why))?;
+    let siblings = aligned(siblings, path);
+    let (text, merged) =
+        enter(place, entries, &siblings).map_err(|why| Refused::new(path, &why))?;
+    // Where all stands there for good, nothing is written.
+    if found.as_ref() != Some(&text) {
+        user_file::writable(path).map_err(refuse)?;
+    }
     Ok(Edit {
         path: path.to_owned(),
         found,
@@ -63,7 +69,7 @@ pub(super) fn prepare(
 ///
 /// # Errors
 /// A file that cannot be replaced, or that changed since it was read.
-pub(super) fn write(edit: &Edit) -> Result<Option<File>> {
+pub(super) fn write(edit: &Edit, record: &Record) -> Result<Option<File>> {
     let Edit {
         path, found, text, ..
     } = edit;
@@ -73,49 +79,117 @@ pub(super) fn write(edit: &Edit) -> Result<Option<File>> {
     if let (None, Some(dir)) = (found, path.parent()) {
         paths::private_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let written =
-        user_file::draft(path, text).and_then(|draft| draft.settle(path, found.as_deref()));
-    match written {
-        Ok(None) => Err(refused(path, "somebody else wrote to it just now")),
+    let change = Change {
+        path,
+        found: found.as_deref(),
+        text,
+        sync: false,
+    };
+    match change.write(record) {
+        Ok(None) => Err(Refused::new(path, "somebody else wrote to it just now").into()),
         Ok(file) => Ok(file),
-        Err(error) => Err(refused(path, &error.to_string())),
+        Err(error) => Err(Refused::by(path, &error).into()),
     }
 }
 
-/// Takes the entries of one session out of one file.
+/// Takes the entries of one session out of one file, also where `path` has
+/// become a link to it. `may_draft` is told of a draft before it is made.
 ///
 /// # Errors
 /// A file that cannot be read, or replaced, or does not parse; it is left as
 /// it is.
-pub(super) fn put_back(path: &Path, merged: &[&Merged], siblings: &[Sibling]) -> Result<()> {
-    let refuse = |error: io::Error| refused(path, &error.to_string());
+pub(super) fn put_back(
+    path: &Path,
+    merged: &[&Merged],
+    siblings: &[Sibling],
+    record: &Record,
+    may_draft: &mut dyn FnMut(&Path) -> Result<()>,
+) -> Result<()> {
+    let refuse = |error: io::Error| Refused::by(path, &error);
+    let siblings = aligned(siblings, path);
+    let file = user_file::real(path).map_err(refuse)?;
     for _ in 0..TRIES {
-        let Some(found) = user_file::read(path).map_err(refuse)? else {
+        let Some(found) = user_file::read(&file).map_err(refuse)? else {
             return Ok(());
         };
-        let Some(text) = leave(&found, merged, siblings).map_err(|why| refused(path, &why))? else {
-            let dirs = merged.iter().find_map(|ours| ours.made_file.as_deref());
-            return user_file::remove(path, dirs.unwrap_or_default()).map_err(refuse);
+        let left = match leave(&found, merged, &siblings) {
+            Ok(left) => left,
+            // Whatever it is, none of ours is in it.
+            Err(_) if !merged.iter().any(|ours| may_be_in(&found, ours)) => return Ok(()),
+            Err(why) => return Err(Refused::new(path, &why).into()),
+        };
+        let text = match (left, merged.first()) {
+            // The link is not ours to break.
+            (None, Some(ours)) if file != path => document::empty(ours.format).to_owned(),
+            (None, _) => {
+                let dirs = merged.iter().find_map(|ours| ours.made_file.as_deref());
+                return Ok(user_file::remove(&file, dirs.unwrap_or_default()).map_err(refuse)?);
+            }
+            (Some(text), _) => text,
         };
         if text == found {
             return Ok(());
         }
-        let draft = user_file::draft(path, &text).map_err(refuse)?;
-        // Nobody waits for this one.
-        draft.sync().map_err(refuse)?;
-        if draft.settle(path, Some(&found)).map_err(refuse)?.is_some() {
+        may_draft(&record.draft(&file))?;
+        let change = Change {
+            path: &file,
+            found: Some(&found),
+            text: &text,
+            // Nobody waits for this one.
+            sync: true,
+        };
+        if change.write(record).map_err(refuse)?.is_some() {
             return Ok(());
         }
     }
-    Err(refused(path, "somebody else keeps writing to it"))
+    Err(Refused::new(path, "somebody else keeps writing to it").into())
 }
 
-/// The error of a file that stays as it is.
-pub(super) fn refused(path: &Path, why: &str) -> anyhow::Error {
-    anyhow!(
-        "cannot merge {}: {why}: the file was left as it was",
-        path.display()
-    )
+/// The journals of others, with every path to this file spelled as `path`.
+fn aligned(siblings: &[Sibling], path: &Path) -> Vec<Sibling> {
+    let mut siblings = siblings.to_vec();
+    let all = siblings.iter_mut();
+    for theirs in all.flat_map(|sibling| &mut sibling.journal.merged) {
+        if theirs.path != path && user_file::is_same(&theirs.path, path) {
+            path.clone_into(&mut theirs.path);
+        }
+    }
+    siblings
+}
+
+/// True unless a text that does not parse lacks the entry's very name.
+fn may_be_in(text: &str, ours: &Merged) -> bool {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let name = ours.keys.last().filter(|name| name.chars().all(bare));
+    name.is_none_or(|name| text.contains(name.as_str()))
+}
+
+/// A file of the user's that stays as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot merge {}: {why}: the file was left as it was", .path.display())]
+pub struct Refused {
+    path: PathBuf,
+    why: String,
+    /// The file may not be written: the agent has to be told by another way.
+    pub is_read_only: bool,
+}
+
+impl Refused {
+    pub(super) fn new(path: &Path, why: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            why: why.to_owned(),
+            is_read_only: false,
+        }
+    }
+
+    pub(super) fn by(path: &Path, error: &io::Error) -> Self {
+        let kinds = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+        Self {
+            is_read_only: kinds.contains(&error.kind()),
+            ..Self::new(path, &error.to_string())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +215,8 @@ mod tests {
                 set(before);
                 let edit = prepare(&path, Format::Json, &entries, &[]).expect("prepared");
                 set(meanwhile);
-                assert_eq!(write(&edit).is_err(), meanwhile != before);
+                let record = Record::of(&dir.path().join("sessions/a"));
+                assert_eq!(write(&edit, &record).is_err(), meanwhile != before);
                 if meanwhile != before {
                     assert_eq!(fs::read_to_string(&path).ok().as_deref(), meanwhile);
                 }

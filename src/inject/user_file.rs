@@ -1,14 +1,16 @@
 //! Files of the user's: read whole, replaced whole, and never lost.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, geteuid};
-use tempfile::NamedTempFile;
 
+use super::journal::Record;
 use super::list::line;
+use super::{attributes, in_place};
 
 /// The text of a file, if it exists.
 pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
@@ -43,13 +45,22 @@ pub(super) fn real(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// True if both paths lead to one file, over links of either kind.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let file = |path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
+    one == other || matches!((file(one), file(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Says why a file cannot be replaced or made, as far as can be seen without
 /// trying. What nobody may write is not written by root either: the user
 /// meant it.
 pub(super) fn writable(path: &Path) -> io::Result<()> {
     if let Some(data) = there(path)? {
         if read_only(&data) {
-            return Err(refusal("it is read-only: `chmod u+w` lets it be merged"));
+            return Err(io::Error::new(
+                ErrorKind::PermissionDenied,
+                "it is read-only",
+            ));
         }
         // Its owner would change with it.
         if !geteuid().is_root() && data.uid() != geteuid().as_raw() {
@@ -63,7 +74,10 @@ pub(super) fn writable(path: &Path) -> io::Result<()> {
             return Err(refusal(format!("{} is no directory", dir.display())));
         }
         if read_only(&data) || access(dir, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-            return Err(refusal(format!("{} is not writable", dir.display())));
+            return Err(io::Error::new(
+                ErrorKind::PermissionDenied,
+                format!("{} is not writable", dir.display()),
+            ));
         }
         break;
     }
@@ -79,34 +93,111 @@ pub(super) fn missing_dirs(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What a file will say, in a temporary one beside it.
-pub(super) struct Draft(NamedTempFile);
-
-/// Writes a draft, with the mode and the owner of the file that it is for.
-pub(super) fn draft(path: &Path, text: &str) -> io::Result<Draft> {
-    let dir = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let mut file = NamedTempFile::new_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    if let Some(old) = there(path)? {
-        keep_owner(file.as_file(), &old)?;
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    Ok(Draft(file))
+/// A file, what was `found` in it, and what it is to say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change<'a> {
+    /// No link.
+    pub(super) path: &'a Path,
+    pub(super) found: Option<&'a str>,
+    pub(super) text: &'a str,
+    /// Waits until it is on the disk.
+    pub(super) sync: bool,
 }
 
-impl Draft {
-    /// Waits until it is on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.as_file().sync_data()
-    }
-
+impl Change<'_> {
     /// Replaces the file, or makes it; returns it. None if the file no longer
-    /// says what was `found` in it: it stays as somebody else has left it.
-    pub(super) fn settle(self, path: &Path, found: Option<&str>) -> io::Result<Option<File>> {
-        if read(path)?.as_deref() != found {
+    /// says what was found in it: it stays as somebody else has left it.
+    ///
+    /// Mode, owner and extended attributes stay, access lists among them. A file
+    /// that has a second name, or that cannot be replaced with all of that, is
+    /// written in place.
+    ///
+    /// # Errors
+    /// A file that cannot be written; it says what it said.
+    pub(super) fn write(self, record: &Record) -> io::Result<Option<File>> {
+        let old = there(self.path)?;
+        let keeps_place = old.as_ref().is_some_and(|old| old.nlink() > 1);
+        let beside = record.draft(self.path);
+        let draft = if keeps_place {
+            None
+        } else {
+            Draft::of(self, old.as_ref(), &beside)?
+        };
+        if read(self.path)?.as_deref() != self.found {
             return Ok(None);
         }
-        Ok(Some(self.0.persist(path)?))
+        let in_place = || {
+            let found = self.found.unwrap_or_default();
+            in_place::write(self.path, found, self.text, &record.rewrite()).map(Some)
+        };
+        match draft {
+            None => in_place(),
+            Some(draft) => match draft.settle(self.path) {
+                // Something is mounted on it.
+                Err(error) if old.is_some() && is(&error, Errno::EBUSY) => in_place(),
+                settled => settled.map(Some),
+            },
+        }
+    }
+}
+
+/// What a file will say, in a temporary one beside it. Dropped, it is gone.
+struct Draft<'a> {
+    at: &'a Path,
+    file: Option<File>,
+}
+
+impl<'a> Draft<'a> {
+    /// None if it cannot have what the old file has besides its text.
+    fn of(change: Change, old: Option<&Metadata>, at: &'a Path) -> io::Result<Option<Self>> {
+        let make = || {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(at)
+        };
+        let file = match make() {
+            // A session that was killed has left it.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(at)?;
+                make()
+            }
+            made => made,
+        }?;
+        let mut draft = Self {
+            at,
+            file: Some(file),
+        };
+        let Some(file) = &mut draft.file else {
+            return Ok(None);
+        };
+        file.write_all(change.text.as_bytes())?;
+        if let Some(old) = old {
+            let kept = keep_owner(file, old)
+                .and_then(|()| file.set_permissions(old.permissions()))
+                .and_then(|()| attributes::copy(change.path, file));
+            if let Err(error) = kept {
+                tracing::debug!(%error, path = %change.path.display(), "written in place");
+                return Ok(None);
+            }
+        }
+        if change.sync {
+            file.sync_data()?;
+        }
+        Ok(Some(draft))
+    }
+
+    fn settle(mut self, path: &Path) -> io::Result<File> {
+        fs::rename(self.at, path)?;
+        self.file.take().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if self.file.is_some()
+            && let Err(error) = fs::remove_file(self.at)
+        {
+            tracing::warn!(path = %self.at.display(), %error, "cannot remove a draft");
+        }
     }
 }
 
@@ -114,12 +205,23 @@ impl Draft {
 pub(super) fn remove(path: &Path, dirs: &[PathBuf]) -> io::Result<()> {
     fs::remove_file(path)?;
     for dir in dirs {
-        match fs::remove_dir(dir) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => break,
-            removed => removed?,
+        if let Err(error) = fs::remove_dir(dir) {
+            // Somebody has put something there, or has removed it.
+            tracing::debug!(path = %dir.display(), %error, "a directory stays");
+            break;
         }
     }
     Ok(())
+}
+
+/// Removes a draft that a killed session has left.
+pub(super) fn sweep(draft: &Path) -> io::Result<()> {
+    match fs::remove_file(draft) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn there(path: &Path) -> io::Result<Option<Metadata>> {
@@ -140,6 +242,10 @@ fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()))
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
 }
 
 fn refusal(why: impl Into<String>) -> io::Error {

@@ -17,6 +17,7 @@ use self::keys::{KNOWN, LEFT_OUT, OTHERS, REFUSED, URLS};
 use crate::paths::{self, Env};
 use crate::types::agent::Transport;
 use crate::types::identity::Token;
+use crate::types::secret;
 use crate::types::server::{Command, Headers, Kind, Remote};
 use crate::types::source::{is_header_name, is_header_value, is_variable};
 use crate::types::text::one_line;
@@ -248,6 +249,7 @@ impl Reader<'_> {
         }
         for (name, value) in &headers {
             if !is_header_name(name) {
+                let name = secret::name_of(name);
                 return Err(wrong("headers", format!("{name:?} is no header's name")));
             }
             if !is_header_value(value.expose()) {

@@ -86,6 +86,7 @@ impl Ending {
     /// Sends the first signal; the others follow within `grace`.
     fn begin(process: &Process, grace: Duration) -> Self {
         let now = Instant::now();
+        process.end_all();
         process.signal(Signal::SIGHUP);
         // A stopped process takes no signal but SIGKILL until it goes on.
         process.signal(Signal::SIGCONT);

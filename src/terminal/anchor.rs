@@ -7,6 +7,11 @@
 //! agent stops, ends as the agent ends, and ends the agent if we are gone:
 //! our end closes the terminal, which hangs up on the session's leader.
 //!
+//! Processes that the agent's have left are given to the anchor, whatever
+//! session or group they made for themselves (Linux: child subreaper). Where the
+//! agent was ended, they are as well: all of them are, or become, children of the
+//! anchor, whose numbers nobody else can have.
+//!
 //! *Invariant*: this is what is left of a process of threads after a fork: it
 //! allocates nothing and takes no lock.
 
@@ -20,8 +25,20 @@ use nix::unistd::{Pid, getpgrp, getppid, setpgid, tcsetpgrp};
 /// Sent to us when the agent has stopped.
 pub(super) const STOPPED: Signal = Signal::SIGUSR1;
 
+/// Sent by us when the agent is ended.
+pub(super) const ENDS: Signal = Signal::SIGTERM;
+
 /// Seconds that an agent has after the hang-up.
 const GRACE: u32 = 5;
+
+/// Seconds that what the agent has left has, until it is killed.
+#[cfg(target_os = "linux")]
+const ORPHAN_GRACE: u32 = 1;
+
+/// How often what is left is killed: a process that hangs in the kernel does not
+/// hold us up.
+#[cfg(target_os = "linux")]
+const KILLS: u32 = 3;
 
 /// How the agent ended.
 pub(super) enum Held {
@@ -48,34 +65,114 @@ pub(super) fn hold(wrapper: Pid, agent: Pid) -> Held {
     // The memory is ours, with its secrets: no core of it is ever dumped.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_dumpable(false);
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
     let mut news = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGALRM] {
+    for signal in [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGALRM, ENDS] {
         news.add(signal);
     }
     // From now on signals wait until they are asked for.
     let _ = SigSet::all().thread_set_mask();
+    let mut is_ended = false;
     loop {
-        while let Ok(status) = waitpid(agent, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+        while let Ok(status) = waitpid(None, Some(flags)) {
             match status {
-                WaitStatus::Exited(_, code) => return Held::Exited(code),
-                WaitStatus::Signaled(_, by, _) => {
+                WaitStatus::Exited(pid, code) if pid == agent => {
+                    sweep(is_ended, &news);
+                    return Held::Exited(code);
+                }
+                WaitStatus::Signaled(pid, by, _) if pid == agent => {
+                    sweep(is_ended, &news);
                     let _ = SigSet::all().thread_unblock();
                     return Held::Killed(by as c_int);
                 }
-                WaitStatus::Stopped(..) if getppid() == wrapper => {
+                WaitStatus::Stopped(pid, _) if pid == agent && getppid() == wrapper => {
                     let _ = kill(wrapper, STOPPED);
                 }
-                _ => break,
+                WaitStatus::StillAlive => break,
+                // Somebody whom the agent has left.
+                _ => {}
             }
         }
         match news.wait() {
+            Ok(ENDS) => is_ended = true,
             Ok(Signal::SIGHUP) => {
+                is_ended = true;
                 let _ = killpg(agent, Signal::SIGHUP);
                 let _ = killpg(agent, Signal::SIGCONT);
                 nix::unistd::alarm::set(GRACE);
             }
             Ok(Signal::SIGALRM) => {
                 let _ = killpg(agent, Signal::SIGKILL);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ends what the agent has left, if it was ended itself: each with SIGTERM, then
+/// SIGKILL, and what they leave in turn.
+#[cfg(target_os = "linux")]
+fn sweep(is_ended: bool, news: &SigSet) {
+    if !is_ended {
+        return;
+    }
+    let mut kills = 0;
+    nix::unistd::alarm::set(ORPHAN_GRACE);
+    loop {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => break,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        signal_children(if kills > 0 {
+            Signal::SIGKILL
+        } else {
+            Signal::SIGTERM
+        });
+        if let Ok(Signal::SIGALRM) = news.wait() {
+            if kills == KILLS {
+                return;
+            }
+            kills += 1;
+            nix::unistd::alarm::set(ORPHAN_GRACE);
+        }
+    }
+}
+
+/// Elsewhere the system does not give them to us.
+#[cfg(not(target_os = "linux"))]
+fn sweep(_: bool, _: &SigSet) {}
+
+/// Signals our children, as far as a list of them fits; the others are told when
+/// these have ended.
+#[cfg(target_os = "linux")]
+fn signal_children(signal: Signal) {
+    use nix::fcntl::{OFlag, open};
+    use nix::sys::stat::Mode;
+    use nix::unistd::read;
+
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let Ok(file) = open(c"/proc/thread-self/children", flags, Mode::empty()) else {
+        return;
+    };
+    let mut list = [0; 4096];
+    let Ok(length) = read(&file, &mut list) else {
+        return;
+    };
+    let mut pid = 0;
+    for byte in &list[..length] {
+        match byte {
+            b'0'..=b'9' => pid = pid * 10 + i32::from(byte - b'0'),
+            _ if pid > 0 => {
+                let child = Pid::from_raw(pid);
+                let _ = kill(child, signal);
+                // A stopped process takes no signal but SIGKILL until it goes on.
+                let _ = kill(child, Signal::SIGCONT);
+                pid = 0;
             }
             _ => {}
         }

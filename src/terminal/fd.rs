@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::pty::Winsize;
+use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, fork, getppid, setsid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -133,8 +134,13 @@ pub fn lead_session(command: &mut tokio::process::Command) {
             let wrapper = getppid();
             setsid()?;
             Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
+            // Nothing may end the anchor before it listens.
+            SigSet::all().thread_set_mask()?;
             match fork()? {
-                ForkResult::Child => anchor::take_foreground(),
+                ForkResult::Child => {
+                    SigSet::empty().thread_set_mask()?;
+                    anchor::take_foreground()
+                }
                 ForkResult::Parent { child } => {
                     close_all();
                     libc::_exit(match anchor::hold(wrapper, child) {

@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, tcgetpgrp};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -167,6 +167,17 @@ impl Process {
     /// left.
     pub fn signal(&self, signal: Signal) -> bool {
         send(self.leader, Some(signal))
+    }
+
+    /// Tells the anchor that the agent is ended, and that all it started ends
+    /// with it.
+    pub fn end_all(&self) {
+        let anchor = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(anchor) = anchor
+            && let Err(error) = kill(Pid::from_raw(anchor), anchor::ENDS)
+        {
+            tracing::debug!(%error, "the agent has ended");
+        }
     }
 
     /// Waits until the agent has ended or stopped.

@@ -30,7 +30,86 @@ pub fn is_likely(name: &str, value: &str) -> bool {
             .next()
             .is_some_and(|host| host.contains('@'))
     });
-    WORDS.iter().any(|word| name.contains(word)) || url_of_a_user
+    WORDS.iter().any(|word| name.contains(word)) || url_of_a_user || is_token(value)
+}
+
+/// How the tokens of well-known services begin.
+const PREFIXES: [&str; 19] = [
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "Basic ",
+    "Bearer ",
+    "eyJ",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "hf_",
+    "npm_",
+    "pypi-",
+    "sk-",
+    "sk_",
+    "xox",
+];
+
+/// True for a text that begins as tokens do, whatever it is called.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// `text` with `****` in the place of every word that is a token, and without
+/// the users and queries of its URLs.
+#[must_use]
+pub fn without_tokens(text: &str) -> String {
+    let is_quote = |c: char| c.is_whitespace() || "\"'`,;()[]{}".contains(c);
+    let shown = |word: &str| {
+        if is_token(word) {
+            "****".to_owned()
+        } else {
+            without_query(word)
+        }
+    };
+    let pieces = text.split_inclusive(is_quote).map(|piece| {
+        let word = piece.trim_end_matches(is_quote);
+        format!("{}{}", shown(word), &piece[word.len()..])
+    });
+    pieces.collect()
+}
+
+/// Arguments without what follows an option that takes a credential.
+#[must_use]
+pub fn of_args(args: &[&str]) -> Vec<String> {
+    let is_option = |arg: &str| arg.starts_with('-') && is_likely(arg.trim_start_matches('-'), "");
+    let mut is_next = false;
+    let shown = args.iter().map(|arg| {
+        let hides = std::mem::take(&mut is_next) && !arg.starts_with('-');
+        match arg.split_once(['=', ':']) {
+            _ if hides || is_token(arg) => "****".to_owned(),
+            Some((name, value)) if is_likely(name, value) && !value.starts_with("//") => {
+                format!("{}****", &arg[..=name.len()])
+            }
+            _ => {
+                is_next = is_option(arg);
+                without_query(arg)
+            }
+        }
+    });
+    shown.collect()
+}
+
+/// What of a text can be a name: another text may have slipped in behind it.
+#[must_use]
+pub fn name_of(text: &str) -> String {
+    match text.find(['=', ':']) {
+        _ if is_token(text) => "****".to_owned(),
+        Some(end) => format!("{}****", &text[..=end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A URL without the parts that may hold a credential; any other text as it is.
@@ -100,6 +179,50 @@ mod tests {
             ("a?b", "a?b"),
         ] {
             assert_eq!(without_query(text), shown);
+        }
+    }
+
+    #[test]
+    fn arguments_are_shown_without_credentials() {
+        let args = [
+            "-y",
+            "--token",
+            "x",
+            "--key=x",
+            "--no-auth",
+            "-v",
+            "A_TOKEN=x",
+            "sk-1",
+            "https://u@h",
+        ];
+        let shown = [
+            "-y",
+            "--token",
+            "****",
+            "--key=****",
+            "--no-auth",
+            "-v",
+            "A_TOKEN=****",
+            "****",
+            "https://****@h",
+        ];
+        assert_eq!(of_args(&args), shown);
+    }
+
+    #[test]
+    fn words_that_are_tokens_are_hidden() {
+        assert_eq!(
+            without_tokens("no `sk-1`, https://u:p@h/x?k=v (or `plain`)"),
+            "no `****`, https://****@h/x?**** (or `plain`)"
+        );
+        for (text, name) in [
+            ("A=b", "A=****"),
+            ("A", "A"),
+            ("X: y", "X:****"),
+            ("a b", "a b"),
+            ("sk-1", "****"),
+        ] {
+            assert_eq!(name_of(text), name);
         }
     }
 

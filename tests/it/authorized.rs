@@ -189,8 +189,8 @@ async fn without_a_credential_nothing_is_sent() {
     for (auth, said) in [
         (
             source.auth(),
-            "its credential (command) cannot be had: `sh` failed with exit status: 1: log in \
-             first. Nothing was done",
+            "its credential (command) cannot be had: `sh` failed with exit status: 1. Nothing was \
+             done",
         ),
         (
             plain(TokenSource::Env("NONE".into())),

@@ -373,12 +373,12 @@ fn mistakes_are_shown_where_they_are() {
     insta::assert_snapshot!(User::with("[agents.x]\n\tmcp_inject = 'proxyfile' # ä\n").wrong(), @r#"
     config.toml:2:15: unknown value `proxyfile`
       |
-    2 | 	mcp_inject = 'proxyfile' # ä
+    2 | 	mcp_inject = 'proxyfile' #****
       | 	             ^^^^^^^^^^^
     hint: did you mean `proxy_file`?
     "#);
     insta::assert_snapshot!(User::with("[server]\nport = 'x'").wrong(), @r#"
-    config.toml:2:8: invalid type: string "x", expected 0 to 65535
+    config.toml:2:8: invalid type: string, expected 0 to 65535
       |
     2 | port = 'x'
       |        ^^^
@@ -410,10 +410,10 @@ fn mistakes_are_shown_where_they_are() {
       |        ^
     "#);
     insta::assert_snapshot!(User::with("[agents]\nclaude = 'x'").wrong(), @r#"
-    config.toml:2:10: invalid type: string "x", expected a table
+    config.toml:2:10: invalid type: string, expected a table
       |
-    2 | claude = 'x'
-      |          ^^^
+    2 | claude = ****
+      |          ^^^^
     "#);
     insta::assert_snapshot!(User::with("\n[agents.serve]\ncommand = 'x'").wrong(), @r#"
     config.toml:2:9: an agent may not be named `serve`: that is a verb of wrapper

@@ -147,7 +147,7 @@ async fn a_failing_source_leaves_what_is_valid_and_rests() {
         keepers.status(&docs(), &auth).expect("a status").error
     })
     .await;
-    let says = "`sh` failed with exit status: 7: say: it is not[2J here";
+    let says = "`sh` failed with exit status: 7";
     assert_eq!(*error, *says);
     let used = ask(&keepers, &auth).await.expect("a credential");
     let refused = renew(&keepers, &auth, &used).await.expect_err("a pause");
@@ -183,7 +183,7 @@ async fn what_a_command_says_in_vain_is_not_repeated() {
         ("echo s3cret-1; exit 3", "`sh` failed with exit status: 3"),
         (
             "echo s3cret-1; echo 'token s3cret-1 is bad' >&2; exit 3",
-            "`sh` failed with exit status: 3: token **** is bad",
+            "`sh` failed with exit status: 3",
         ),
         ("kill -9 $$", "`sh` failed with signal: 9 (SIGKILL)"),
         ("yes s3cret", "`sh` printed more than 64 kB"),

@@ -34,10 +34,13 @@ mod inject; // what agents are told, and what is put back
 mod killed; // sessions and agents that are killed, whatever they are at
 mod kills; // ten thousand mentions, and ten kills of the wrapper
 mod launch; // a launch from end to end, its exit codes and its leavings
+mod leavings; // what an agent that was ended had left
 mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
 mod managed; // sessions ended, followed, and read about
 mod matrix; // real agents' requests to a server that fails in every way
+mod output; // output that nobody takes, and what it must not show
+mod owed; // an undo that failed, tried again until it has succeeded
 mod peers; // callers of the hub: their number, their patience, their tokens
 mod project; // the servers of the project: asked for, told, kept apart
 mod prompt; // a mention becomes a prompt, safely
@@ -59,3 +62,4 @@ mod team; // the sessions of a team file, started and stopped together
 mod terminal; // the user's terminal, byte for byte
 mod tls; // servers over TLS, and whom they are trusted by
 mod tmux; // launches inside tmux
+mod user_files; // what of a settings file is kept besides its text

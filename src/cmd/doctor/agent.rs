@@ -108,7 +108,8 @@ fn told(setting: &Setting, spec: &AgentSpec, launch: &Run) -> Result<Arc<Told>, 
     let failed = |error| Failure::new(Exit::NotDone, error);
     let told = Arc::new(gather::find(setting, spec, launch)?);
     let wiring = plan::rehearse(spec, setting, &told, launch.offline).map_err(failed)?;
-    wiring.plan(spec)?.check().map_err(failed)?;
+    let refused = |error| plan::refused(spec, Exit::NotDone, error);
+    wiring.plan(spec)?.check().map_err(refused)?;
     Ok(told)
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::burial;
 use super::super::setting::Setting;
 use super::super::tmux::server;
 use super::{Checks, State};
@@ -88,12 +89,23 @@ pub(super) fn state(setting: &Setting, checks: &mut Checks) -> Option<Lent> {
         ),
         Ok(_) => checks.ok(name, format!("{} takes sessions", state.display())),
     }
+    owed(&state, checks);
     if dead > 0 {
         let text = format!("sessions that were killed: {dead}");
         let cure = "the next launch puts back what they left in your settings";
         checks.add("leftovers", State::Warning, text, Some(cure));
     }
     Some(lent)
+}
+
+/// Tries again to put back what could not be put back before.
+fn owed(state: &Path, checks: &mut Checks) {
+    let cure = "let the file be written and parsed: every start, `wrapper ps` and this try again";
+    let mut owed = Vec::new();
+    burial::settle(state, |text| owed.push(text));
+    for text in owed {
+        checks.add("settings", State::Warning, text, Some(cure));
+    }
 }
 
 fn is_open(dir: &Path) -> bool {

@@ -48,7 +48,8 @@ pub(super) fn run(args: &Logs) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         }
         show(lines, args.json);
-        let Some(dir) = log.dir.filter(|_| args.follow) else {
+        let follows = args.follow && !report::is_lost();
+        let Some(dir) = log.dir.filter(|_| follows) else {
             return Ok(Exit::Done);
         };
         let mut end = tokio::task::spawn_blocking(move || roster::outlast(&dir));
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Logs) -> Result<Exit, Failure> {
                 () = tail.changed() => false,
             };
             show(tail.lines().map_err(failed)?, args.json);
-            if is_over {
+            if is_over || report::is_lost() {
                 return Ok(Exit::Done);
             }
         }
