@@ -44,6 +44,14 @@ pub struct Session {
     pub team: Option<String>,
 }
 
+impl Session {
+    /// Its name in the file of its team.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.team.as_ref()?.rsplit_once('#').map(|(_, name)| name)
+    }
+}
+
 /// How a session stands with its hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hub {
