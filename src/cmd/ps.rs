@@ -39,6 +39,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     }
     let mut table = Table::new([
         "NAME",
+        "LABEL",
         "AGENT",
         "STATE",
         "ATTACHED",
@@ -50,6 +51,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
     for session in &sessions {
         table.row([
             session.name.clone(),
+            label(session),
             session.agent.to_string(),
             report::word(&session.state),
             if session.attached { "yes" } else { "no" }.to_owned(),
@@ -84,6 +86,15 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Its label, and its name in a team where that is another.
+fn label(session: &Session) -> String {
+    let label = one_line(&session.label, 40);
+    match session.member() {
+        Some(member) if member != label => format!("{label} ({member})"),
+        _ => label,
+    }
 }
 
 /// How many of its servers a session's agent has.

@@ -1,13 +1,17 @@
 //! `wrapper read`: the chat, as text or as JSON, once or as it goes on.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, block_on, hub_failure};
 use crate::cli::Read;
+use crate::hub::Client;
 use crate::hub::api::Message;
 use crate::report::{self, Failure};
 use crate::types::exit::Exit;
+use crate::types::identity::Token;
 use crate::types::text;
 use crate::types::trigger::ChannelName;
 
@@ -26,18 +30,22 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             .messages(&human, 0, args.n, channel.as_ref())
             .await
             .map_err(hub_failure)?;
+        let mut labels = Labels::of(&client, &human).await;
         if args.json && !args.follow {
-            report::line(messages.iter().map(as_json).collect::<Value>());
+            let all = messages.iter().map(|message| as_json(message, &labels));
+            report::line(all.collect::<Value>());
             return Ok(Exit::Done);
         }
-        let show = |message: &Message| {
+        let show = |message: &Message, labels: &Labels| {
             if args.json {
-                report::line(as_json(message));
+                report::line(as_json(message, labels));
             } else {
-                report::line(as_text(message));
+                report::line(as_text(message, labels));
             }
         };
-        messages.iter().for_each(show);
+        for message in &messages {
+            show(message, &labels);
+        }
         if !args.follow || report::is_lost() {
             return Ok(Exit::Done);
         }
@@ -47,7 +55,11 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             .await
             .map_err(hub_failure)?;
         while let Some(message) = stream.next().await.map_err(hub_failure)? {
-            show(&message);
+            if !labels.0.contains_key(&message.sender) {
+                // It may have registered since.
+                labels = Labels::of(&client, &human).await;
+            }
+            show(&message, &labels);
             if report::is_lost() {
                 return Ok(Exit::Done);
             }
@@ -67,10 +79,34 @@ fn time(message: &Message) -> DateTime<Utc> {
     DateTime::from_timestamp_millis((message.timestamp * 1000.0) as i64).unwrap_or_default()
 }
 
-fn as_json(message: &Message) -> Value {
+/// What instances are called in the chat.
+struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// Of a hub that tells; of another there are none.
+    async fn of(client: &Client, human: &Token) -> Self {
+        let all = client.status(human).await.unwrap_or_default().into_iter();
+        Self(
+            all.map(|(name, status)| (name.into(), status.label))
+                .collect(),
+        )
+    }
+
+    /// A label that says more than the name.
+    fn telling(&self, name: &str) -> Option<&str> {
+        let label = self.0.get(name)?;
+        let is_plain = label.replace(' ', "-").eq_ignore_ascii_case(name);
+        (!is_plain && !label.is_empty()).then_some(label)
+    }
+}
+
+fn as_json(message: &Message, labels: &Labels) -> Value {
     json!({
         "id": message.id,
         "sender": message.sender,
+        "label": labels.0.get(&message.sender),
+        "reply_to": message.reply_to,
+        "metadata": message.metadata,
         "text": message.text,
         "channel": message.channel,
         "time": time(message).to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -80,7 +116,7 @@ fn as_json(message: &Message) -> Value {
 
 /// One message for a terminal: what another hub let through is not ours to
 /// let act on it.
-fn as_text(message: &Message) -> String {
+fn as_text(message: &Message, labels: &Labels) -> String {
     let clean = |text: &str| {
         text.chars()
             .filter(|&c| c == '\n' || c == '\t' || !text::is_control(c))
@@ -88,9 +124,58 @@ fn as_text(message: &Message) -> String {
     };
     let clock = time(message).with_timezone(&Local).format("%H:%M");
     let said = clean(&message.text).replace('\n', "\n      ");
-    format!(
-        "{clock} #{} {}: {said}",
+    let mut sender = clean(&message.sender);
+    if let Some(label) = labels.telling(&message.sender) {
+        sender = format!("{sender} ({})", text::one_line(label, 60));
+    }
+    let reply = message.reply_to.map(|id| format!(" (to message {id})"));
+    let mut line = format!(
+        "{clock} #{} {sender}{}: {said}",
         clean(&message.channel),
-        clean(&message.sender)
-    )
+        reply.unwrap_or_default()
+    );
+    let metadata = message.metadata.as_ref();
+    let choices = metadata.and_then(|metadata| metadata["choices"].as_array());
+    for choice in choices.into_iter().flatten().filter_map(Value::as_str) {
+        line.push_str("\n      - ");
+        line.push_str(&text::one_line(choice, 200));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_shows_its_choices_and_a_reply_what_it_answers() {
+        let message = |value: Value| -> Message {
+            let mut all = json!({
+                "id": 3, "sender": "claude-2", "text": "which?", "type": "decision",
+                "channel": "general", "timestamp": 0.0,
+            });
+            let more = value.as_object().expect("an object").clone();
+            all.as_object_mut().expect("an object").extend(more);
+            serde_json::from_value(all).expect("a message")
+        };
+        let label = |label: &str| Labels([("claude-2".into(), label.into())].into());
+        let asked = message(json!({"metadata": {"choices": ["yes", "no\u{1b}[2J"]}}));
+        let shown = as_text(&asked, &label("Reviewer"));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(
+            lines[0].ends_with("#general claude-2 (Reviewer): which?"),
+            "{shown}"
+        );
+        assert_eq!(lines[1..], ["      - yes", "      - no[2J"]);
+        let reply = message(json!({"reply_to": 2}));
+        let shown = as_text(&reply, &label("Claude 2"));
+        assert!(
+            shown.ends_with("#general claude-2 (to message 2): which?"),
+            "{shown}"
+        );
+        let json = as_json(&asked, &label("Reviewer"));
+        assert_eq!(json["metadata"]["choices"][0], "yes");
+        assert_eq!(json["label"], "Reviewer");
+        assert_eq!(as_json(&reply, &label(""))["reply_to"], 2);
+    }
 }

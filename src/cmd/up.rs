@@ -159,9 +159,9 @@ fn launch(member: &Member, mark: &str, options: &[OsString]) -> std::io::Result<
         .arg("--cwd")
         .arg(&member.cwd)
         .args(options);
-    if let Some(label) = &member.label {
-        command.arg(format!("--label={label}"));
-    }
+    // What the chat shows: the name in the file, where there is no better word.
+    let label = member.label.as_deref().unwrap_or(member.name.as_str());
+    command.arg(format!("--label={label}"));
     if let Some(restart) = &member.restart {
         command.args(["--restart", &report::word(restart)]);
     }

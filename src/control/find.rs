@@ -110,39 +110,56 @@ fn suspended(dir: &Path) -> Option<Session> {
 /// If there is none, or more than one.
 pub async fn session(root: &Path, asked: &str) -> Result<Found, NotFound> {
     let mut all = everyone(root, None).await;
-    let words: Vec<(String, String)> = all
+    let words: Vec<Words> = all
         .iter()
-        .map(|found| (found.session.name.clone(), found.session.id.to_string()))
+        .map(|found| Words {
+            name: found.session.name.clone(),
+            id: found.session.id.to_string(),
+            member: found.session.member().map(ToOwned::to_owned),
+            label: found.session.label.clone(),
+        })
         .collect();
     let index = pick(&words, asked)?;
     Ok(all.swap_remove(index))
 }
 
-/// Which of these names and ids is meant.
-fn pick(words: &[(String, String)], asked: &str) -> Result<usize, NotFound> {
-    let all = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+/// What a session can be called by.
+struct Words {
+    name: String,
+    id: String,
+    /// Its name in the file of its team.
+    member: Option<String>,
+    label: String,
+}
+
+/// Which of these is meant: by its name or id, else by its name in a team, else
+/// by its label, else by what a name or an id begins with.
+fn pick(words: &[Words], asked: &str) -> Result<usize, NotFound> {
+    let all = |is: &dyn Fn(&Words) -> bool| -> Vec<usize> {
         let words = words.iter().enumerate();
-        let meant = words.filter(|(_, (name, id))| is(name) || is(id));
+        let meant = words.filter(|(_, words)| is(words));
         meant.map(|(index, _)| index).collect()
     };
-    let exact = all(&|word| word == asked);
-    let meant = if exact.is_empty() && !asked.is_empty() {
-        all(&|word| word.starts_with(asked))
-    } else {
-        exact
-    };
+    let ways: [&dyn Fn(&Words) -> bool; 4] = [
+        &|words| words.name == asked || words.id == asked,
+        &|words| words.member.as_deref() == Some(asked),
+        &|words| words.label == asked,
+        &|words| words.name.starts_with(asked) || words.id.starts_with(asked),
+    ];
+    let meant = ways.into_iter().map(all).find(|meant| !meant.is_empty());
+    let meant = meant.filter(|_| !asked.is_empty()).unwrap_or_default();
     match meant.as_slice() {
         [index] => Ok(*index),
         [] => Err(NotFound::None {
             asked: asked.to_owned(),
-            running: words.iter().map(|(name, _)| name.clone()).collect(),
+            running: words.iter().map(|words| words.name.clone()).collect(),
         }),
         // Sessions without a hub have their agent's name, and may share it.
         several => Err(NotFound::Several {
             asked: asked.to_owned(),
             names: several
                 .iter()
-                .map(|index| format!("{} ({})", words[*index].0, words[*index].1))
+                .map(|index| format!("{} ({})", words[*index].name, words[*index].id))
                 .collect(),
         }),
     }
@@ -155,18 +172,28 @@ mod tests {
     #[test]
     fn a_word_means_one_session() {
         let words = [
-            ("claude", "0a1"),
-            ("claude-2", "0b2"),
-            ("codex", "c13"),
-            ("codex", "d14"),
+            ("claude", "0a1", None, "Claude"),
+            ("claude-2", "0b2", Some("reviewer"), "The eye"),
+            ("codex", "c13", Some("writer"), "twin"),
+            ("codex", "d14", Some("claude"), "twin"),
         ];
-        let words = words.map(|(name, id)| (name.to_owned(), id.to_owned()));
+        let words = words.map(|(name, id, member, label)| Words {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            member: member.map(str::to_owned),
+            label: label.to_owned(),
+        });
         for (asked, index) in [
             ("claude", Some(0)),
             ("claude-", Some(1)),
             ("claude-2", Some(1)),
             ("0a1", Some(0)),
             ("0b", Some(1)),
+            ("reviewer", Some(1)),
+            ("review", None),
+            ("The eye", Some(1)),
+            ("writer", Some(2)),
+            ("twin", None),
             ("d", Some(3)),
             ("c13", Some(2)),
             ("0", None),

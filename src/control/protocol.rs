@@ -47,6 +47,14 @@ pub struct Session {
     pub team: Option<String>,
 }
 
+impl Session {
+    /// Its name in the file of its team.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.team.as_ref()?.rsplit_once('#').map(|(_, name)| name)
+    }
+}
+
 /// The prompts of a session that have not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompts {

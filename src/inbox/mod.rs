@@ -98,7 +98,7 @@ impl Inbox {
                 data_dir,
                 events,
             } => {
-                let mut files = Files::new(queue, data_dir, events);
+                let mut files = Files::new(queue, data_dir, events, client.clone(), live);
                 let carry = Box::pin(carrier.carry(&mut files));
                 if let Some(Err(error)) = stop.run_until_cancelled(carry).await {
                     warn!(%error, "mentions do not reach the agent any more");

@@ -29,6 +29,9 @@ const FORMER: Duration = Duration::from_secs(30);
 /// it follows, by claiming it. Whoever gets a name later is somebody else.
 const SETTLING: Duration = Duration::from_secs(60);
 
+/// Within this time we hear that the server has given us a name.
+const HEARD: Duration = Duration::from_secs(15);
+
 /// Between two tries when something is in the way.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub struct Queue {
     due: Option<Instant>,
     /// It was said already that something is in the way.
     is_troubled: bool,
+    /// What is there now was written before we were.
+    is_opening: bool,
 }
 
 /// A name that we had.
@@ -103,9 +108,11 @@ impl Queue {
             stirred: Instant::now(),
             due: None,
             is_troubled: false,
+            is_opening: true,
         };
         queue.shelf.put(queue.spool.adopt());
         queue.take();
+        queue.is_opening = false;
         Ok(queue)
     }
 
@@ -229,8 +236,11 @@ impl Queue {
                 continue;
             }
             match self.spool.take(&path, &name) {
-                Ok(Some(taken)) => {
-                    self.shelf.put([taken]);
+                Ok(Some((number, mut taken))) => {
+                    if self.is_opening || is_older(&meta, since) {
+                        taken.inherit();
+                    }
+                    self.shelf.put([(number, taken)]);
                     self.last_take = Some(now);
                     self.is_troubled = false;
                 }
@@ -277,6 +287,14 @@ impl Drop for Queue {
             info!("entries of the queue are left to the next of its name");
         }
     }
+}
+
+/// True if a file was last written to long before we got its name at `since`:
+/// the server may have given the name a while before we heard of it.
+fn is_older(meta: &fs::Metadata, since: u64) -> bool {
+    let written = meta.modified().ok();
+    let written = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    written.is_some_and(|at| at + HEARD < Duration::from_micros(since))
 }
 
 /// Microseconds of the Unix time: what wrappers compare.

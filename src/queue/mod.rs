@@ -4,7 +4,8 @@
 //! *Invariants*: a queue file is taken by renaming it, never truncated; what
 //! was taken is deleted only after all of it was acknowledged and nobody has
 //! it open for writing any more. What a killed wrapper leaves is found by the
-//! lock that it no longer holds, and belongs to who gets its name next.
+//! lock that it no longer holds, and belongs to who gets its name next: for a
+//! day, and without the prompts of its own that the server had for it.
 //!
 //! ```text
 //! {data_dir}/.wrapper-queues/{session}-{random}/    0700, one a wrapper
@@ -29,3 +30,4 @@ pub use consumer::Queue;
 pub use entry::Entry;
 pub use recovered::flag_recovered;
 pub use shelf::{Position, Waiting};
+pub use taken::Stale;

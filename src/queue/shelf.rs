@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::entry::{self, Entry, Parsed};
 use super::journal::Offsets;
-use super::taken::{Line, Rest, Taken};
+use super::taken::{Line, Rest, Stale, Taken};
 
 /// About how many bytes of lines are read at once: on the thread that serves
 /// the terminal, whose keys are not to wait for it.
@@ -28,6 +28,8 @@ pub struct Waiting {
     /// What acknowledges it, and all that were handed out before it.
     pub position: Position,
     pub entry: Entry,
+    /// It is not to be typed, and why.
+    pub stale: Option<Stale>,
 }
 
 /// Taken files by their numbers.
@@ -165,9 +167,11 @@ impl Shelf {
         if parsed.is_cut {
             warn!("an entry of the queue was too long and is cut");
         }
+        let mut stale = None;
         for (number, _) in &ends {
             if let Some(file) = self.files.get_mut(number) {
                 file.waiting += 1;
+                stale = stale.or(file.stale(parsed.entry.prompt.is_some()));
             }
         }
         self.last.0 += 1;
@@ -176,6 +180,7 @@ impl Shelf {
         look.batch.push(Waiting {
             position,
             entry: parsed.entry,
+            stale,
         });
     }
 

@@ -168,7 +168,9 @@ impl Spool {
             self.next += 1;
             self.journal.note(&Offsets::from([(number, read)]))?;
             fs::rename(&path, &to)?;
-            adopted.push((number, Taken::new(name, to, read)));
+            let mut taken = Taken::new(name, to, read);
+            taken.inherit();
+            adopted.push((number, taken));
         }
         Ok(())
     }

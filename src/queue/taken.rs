@@ -34,7 +34,28 @@ pub(super) struct Taken {
     pub(super) waiting: usize,
     /// In a line that is too long.
     is_skipping: bool,
+    /// What was written for whoever had the name before.
+    inherited: Option<Inherited>,
 }
+
+/// A file that was written before we had its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inherited {
+    Fresh,
+    Old,
+}
+
+/// Why an entry is not for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// It has waited for too long.
+    Old,
+    /// A prompt of its own, for another agent.
+    Foreign,
+}
+
+/// How long entries wait for the next of their name.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A line without its end.
 #[derive(Debug)]
@@ -67,6 +88,26 @@ impl Taken {
             tail: 0,
             waiting: 0,
             is_skipping: false,
+            inherited: None,
+        }
+    }
+
+    /// Notes that the file was written for whoever had the name before us.
+    pub(super) fn inherit(&mut self) {
+        let written = fs::symlink_metadata(&self.path).and_then(|meta| meta.modified());
+        let age = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+        self.inherited = Some(match age {
+            Ok(age) if age < LONGEST_WAIT => Inherited::Fresh,
+            _ => Inherited::Old,
+        });
+    }
+
+    /// Why an entry of this file is not for us, with a prompt of its own or
+    /// without.
+    pub(super) fn stale(&self, is_prompt: bool) -> Option<Stale> {
+        match self.inherited? {
+            Inherited::Old => Some(Stale::Old),
+            Inherited::Fresh => is_prompt.then_some(Stale::Foreign),
         }
     }
 

@@ -251,3 +251,38 @@ async fn a_session_that_is_forgotten_asks_its_siblings_and_nobody_else() {
     }
     terminal.leave().await;
 }
+
+#[tokio::test]
+async fn labels_of_later_instances_have_their_number() {
+    let label = |world: &World| -> Vec<String> {
+        let all = world.json(&["ps", "--json"]);
+        let all = all.as_array().expect("an array").iter();
+        all.map(|one| one["label"].as_str().expect("a label").to_owned())
+            .collect()
+    };
+    let world = World::with_hub();
+    for args in [
+        &["fake", "-d"][..],
+        &["fake", "-d"],
+        &["fake", "-d", "--label", "Eye"],
+    ] {
+        assert!(world.verb(args).status.success());
+    }
+    assert_eq!(label(&world), ["Fake", "Fake 2", "Eye"]);
+    let who = world.json(&["who", "--json"]);
+    let who: Vec<&str> = (who.as_array().expect("an array").iter())
+        .filter_map(|one| one["label"].as_str())
+        .collect();
+    assert_eq!(who, ["Fake", "Fake 2", "Eye"]);
+    assert!(world.verb(&["stop", "--all"]).status.success());
+
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let first = launch(&world, "one").await;
+    let second = launch(&world, "two").await;
+    let status = server.ask("GET /api/status", &Value::Null).await;
+    assert_eq!(status["fake-2"]["label"], "Fake 2", "{status}");
+    for terminal in [first, second] {
+        terminal.leave().await;
+    }
+}

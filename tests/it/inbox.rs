@@ -78,13 +78,48 @@ async fn what_was_written_before_the_launch_is_delivered() {
     fs::write(server.data_dir.join("fake_queue.jsonl"), entries.concat()).expect("written");
     let mut terminal = world.launch(&["fake"]);
     assert_eq!(
-        until_prompted(&world, &mut terminal, 3).await,
+        until_prompted(&world, &mut terminal, 1).await,
         [
-            "use mcp to read #ops, job_id=7 and all channels - you're mentioned, take appropriate action and respond",
-            "from the chat: !rm -rf ~",
-            "use mcp to read #dev - you're mentioned, take appropriate action and respond",
+            "use mcp to read #ops, job_id=7, all channels and #dev - you're mentioned, take appropriate action and respond",
         ]
     );
+    // A prompt of its own was for whoever had the name then.
+    let told = "fake: (wrapper) fake: not typed, as they were for an earlier session of this name: 0 mentions of more than 24 hours ago, 1 prompts.";
+    let said = server.said().await;
+    assert_eq!(said, [told]);
+    server.say("late", "@fake bye").await;
+    let prompts = until_prompted(&world, &mut terminal, 2).await;
+    assert!(prompts[1].contains("#late -"), "{prompts:?}");
+    terminal.leave().await;
+    let left = fs::read_dir(server.data_dir.join(".wrapper-queues")).expect("listed");
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn what_has_waited_for_days_is_given_up_and_the_chat_is_told() {
+    let world = World::new();
+    let server = Agentchattr::of(&world, &[]);
+    let queue = server.data_dir.join("fake_queue.jsonl");
+    let entry =
+        json!({"sender": "user", "text": "user: deploy", "time": "00:00:00", "channel": "ops"});
+    let entries = format!("{entry}\n{entry}\n");
+    fs::write(&queue, entries).expect("written");
+    let days = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+    let file = fs::File::options().append(true).open(&queue);
+    file.expect("opened").set_modified(days).expect("dated");
+    let mut terminal = world.launch(&["fake"]);
+    let told = async || {
+        let said = server.said().await;
+        said.into_iter().find(|line| line.contains("(wrapper)"))
+    };
+    let told = meanwhile("a word of it", told).await;
+    assert!(
+        told.contains("2 mentions of more than 24 hours ago, 0 prompts"),
+        "{told}"
+    );
+    server.say("dev", "@fake hello").await;
+    let prompts = until_prompted(&world, &mut terminal, 1).await;
+    assert!(prompts[0].contains("#dev -"), "{prompts:?}");
     terminal.leave().await;
     let left = fs::read_dir(server.data_dir.join(".wrapper-queues")).expect("listed");
     assert_eq!(left.count(), 0);

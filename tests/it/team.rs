@@ -232,3 +232,31 @@ fn of_a_file_with_a_mistake_nothing_is_started() {
         "{error}"
     );
 }
+
+#[test]
+fn a_member_answers_to_its_name_in_the_team_and_to_its_label() {
+    let world = World::with_hub();
+    fs::create_dir(world.path("project/sub")).expect("made");
+    let team = Team::of(&world, TWO);
+    assert!(team.up().1);
+    let name = |asked: &str| world.json(&["send", "--json", "--timeout", "20s", asked, "hello"]);
+    let all = running(&world);
+    let id = |key: &str, value: &str| {
+        let found = all
+            .iter()
+            .find(|one| one[key].as_str().is_some_and(|is| is.ends_with(value)));
+        found.expect(value)["id"].clone()
+    };
+    assert_eq!(name("reviewer")["session"], id("team", "#reviewer"));
+    assert_eq!(name("Writes")["session"], id("label", "Writes"));
+    let said = |args: &[&str]| String::from_utf8(world.verb(args).stdout).expect("text");
+    for verb in ["ps", "who"] {
+        let shown = said(&[verb]);
+        for word in ["Writes", "reviewer"] {
+            assert!(shown.contains(word), "{verb}: {shown}");
+        }
+    }
+    let who = world.json(&["who", "--json"]);
+    assert_eq!(who[0]["label"], "Writes", "{who}");
+    assert!(team.down().status.success());
+}
