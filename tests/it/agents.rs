@@ -13,9 +13,14 @@ use super::support::upstream::Upstream;
 use super::support::world::{FAKE, World};
 
 /// The agents, and the file in which each keeps its servers, if it has one.
-const AGENTS: [(&str, Option<&str>); 10] = [
+const AGENTS: [(&str, Option<&str>); 12] = [
     ("antigravity", Some(".gemini/config/mcp_config.json")),
+    ("auggie", None),
     ("claude", None),
+    (
+        "cline",
+        Some(".cline/data/settings/cline_mcp_settings.json"),
+    ),
     ("codebuddy", Some(".codebuddy/.mcp.json")),
     ("codex", None),
     ("copilot", None),

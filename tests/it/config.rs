@@ -108,7 +108,8 @@ fn without_a_file_there_are_the_agents_that_are_known() {
     assert!(config.hub.autostart && config.warnings.is_empty());
     assert_eq!(config.mcp.server_name.as_str(), "agentchattr");
     let names: Vec<&str> = config.agents().map(AgentName::as_str).collect();
-    let known = "antigravity claude codebuddy codex copilot gemini kilo kimi opencode qwen";
+    let known =
+        "antigravity auggie claude cline codebuddy codex copilot gemini kilo kimi opencode pi qwen";
     assert_eq!(names.join(" "), known);
     assert_eq!(config.origin("server.port"), Some(&Layer::BuiltIn));
 
@@ -535,7 +536,7 @@ fn mistakes_of_servers_are_shown_where_they_are() {
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = 'x'\nagents = ['cluade']").wrong(), @r#"
     config.toml: `mcp_servers.docs.agents[0]`: no agent `cluade`
-    hint: did you mean `claude`? agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
+    hint: did you mean `claude`? agents here: antigravity, auggie, claude, cline, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, pi, qwen
     "#);
 }
 
@@ -655,11 +656,11 @@ fn an_agent_that_is_none_is_told_with_the_nearest() {
     let user = User::new();
     insta::assert_snapshot!(user.wrong_agent("cluade"), @r#"
     no agent `cluade`
-    hint: did you mean `claude`? agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
+    hint: did you mean `claude`? agents here: antigravity, auggie, claude, cline, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, pi, qwen
     "#);
     insta::assert_snapshot!(user.wrong_agent("x"), @r#"
     no agent `x`
-    hint: agents here: antigravity, claude, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, qwen
+    hint: agents here: antigravity, auggie, claude, cline, codebuddy, codex, copilot, gemini, kilo, kimi, opencode, pi, qwen
     "#);
 }
 

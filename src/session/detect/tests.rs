@@ -112,6 +112,18 @@ fn an_agent_without_a_manifest_is_judged_by_what_dialogs_have_in_common() {
         ("dialog", (1, 2), "Run `ls`?\n❯ Yes\n  No"),
         ("dialog", (0, 0), "│ ● 1) Allow once │\n│   2) Deny │"),
         ("dialog", (0, 0), "Press Enter to continue"),
+        (
+            "dialog",
+            (1, 0),
+            "→ Continue\n Press return to continue, or esc to skip",
+        ),
+        (
+            "dialog",
+            (0, 0),
+            "→ [1] Always\n  [2] Never\n Press 1/2 to select directly • Esc to skip",
+        ),
+        ("dialog", (0, 2), ">\n→ first  a model\n  second"),
+        ("draft", (0, 5), "> /mo\n→ model  chooses one"),
     ] {
         let view = view(cursor, screen);
         assert_eq!(
