@@ -14,6 +14,7 @@ use crate::paths::{self, Env};
 use crate::types::agent::AgentSpec;
 use crate::types::identity::{AgentName, ServerName};
 use crate::types::options::AgentOptions;
+use crate::types::secret;
 use crate::types::source::ServerSpec;
 
 /// The configuration: of the hub, of its tools, of the agents.
@@ -181,6 +182,7 @@ impl Config {
         spec(name, raw.clone(), cwd, &self.home, settings, options).map_err(|(key, what)| {
             let file = self.origin(&format!("agents.{name}.{key}"));
             let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
+            let what = secret::without_tokens(&what);
             Error::new(format_args!("{file}agent `{name}`: {what}"))
         })
     }

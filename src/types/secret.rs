@@ -218,7 +218,8 @@ mod tests {
         for (text, name) in [
             ("A=b", "A=****"),
             ("A", "A"),
-            ("X: y", "X:****"), ("a b", "a b"),
+            ("X: y", "X:****"),
+            ("a b", "a b"),
             ("sk-1", "****"),
         ] {
             assert_eq!(name_of(text), name);

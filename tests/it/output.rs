@@ -254,7 +254,10 @@ fn a_mistake_in_the_configuration_shows_no_secret() {
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said);
             let is_launch = args == ["x", "--offline"];
-            assert!(!is_launch || output.status.code() == Some(125), "{text}: {said}");
+            assert!(
+                !is_launch || output.status.code() == Some(125),
+                "{text}: {said}"
+            );
             assert!(!said.contains("hunter2"), "{text}: {said}");
         }
     }
