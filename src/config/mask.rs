@@ -11,12 +11,11 @@ use toml_parser::lexer::{Token, TokenKind};
 
 use crate::types::secret;
 
-/// Keys whose values are never secret.
-const OPEN: [&str; 44] = [
+/// Keys whose values are texts that are never secret. Numbers and the like are
+/// shown wherever they stand.
+const OPEN: [&str; 33] = [
     "agent",
     "agents",
-    "approve_tools",
-    "autostart",
     "color",
     "cwd",
     "data_dir",
@@ -25,33 +24,24 @@ const OPEN: [&str; 44] = [
     "file",
     "header",
     "host",
-    "hosted",
-    "http_port",
-    "inject_delay",
     "label",
-    "max_size_mb",
     "mcp_env_var",
     "mcp_flag",
     "mcp_http_key",
     "mcp_inject",
-    "mcp_merge_project",
     "mcp_settings_path",
     "mcp_transport",
     "model",
     "name",
-    "oauth",
     "path",
-    "port",
     "ref",
     "refresh_interval",
     "restart",
     "server_name",
     "session_context",
     "session_env_prefix",
-    "sse_port",
     "strip_env",
     "subdir",
-    "temperature",
     "timeout",
     "type",
     "undelivered_after",
@@ -226,7 +216,10 @@ impl Reader<'_> {
         let open = path().next_back().is_some_and(|key| OPEN.contains(&key));
         let is_short = token.kind() == TokenKind::Atom
             && (["true", "false"].contains(&word.as_str())
-                || word.len() < SHORT && word.bytes().all(|byte| byte.is_ascii_digit()));
+                || word.len() < SHORT
+                    && word
+                        .bytes()
+                        .all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)));
         let is_clean = !secret::is_token(&word) && secret::without_query(&word) == word;
         let is_command = path().next_back() == Some("command")
             && self.open.is_empty()
@@ -268,7 +261,8 @@ mod tests {
     #[test]
     fn values_are_hidden_unless_their_key_holds_none() {
         for (text, shown) in [
-            ("port = 'x'", "port = 'x'"),
+            ("port = 'hunter2'", "port = ****"),
+            ("inject_delay = -1.5", "inject_delay = -1.5"),
             ("prot = 8300", "prot = 8300"),
             ("tokn = \"hunter2\" # hunter2", "tokn = **** #****"),
             ("pin = 12345678", "pin = ****"),

@@ -15,6 +15,7 @@ use crate::types::agent::AgentSpec;
 use crate::types::identity::{AgentName, ServerName};
 use crate::types::options::AgentOptions;
 use crate::types::owner::Owner;
+use crate::types::secret;
 use crate::types::source::ServerSpec;
 
 /// The configuration: of the hub, of its tools, of the agents.
@@ -189,6 +190,7 @@ impl Config {
             |(key, what)| {
                 let file = self.origin(&format!("agents.{name}.{key}"));
                 let file = file.map(|layer| format!("{layer}: ")).unwrap_or_default();
+                let what = secret::without_tokens(&what);
                 Error::new(format_args!("{file}agent `{name}`: {what}"))
             },
         )?;

@@ -381,8 +381,8 @@ fn mistakes_are_shown_where_they_are() {
     insta::assert_snapshot!(User::with("[server]\nport = 'x'").wrong(), @r#"
     config.toml:2:8: invalid type: string, expected 0 to 65535
       |
-    2 | port = 'x'
-      |        ^^^
+    2 | port = ****
+      |        ^^^^
     "#);
     insta::assert_snapshot!(User::with("[server]\nport = 70000").wrong(), @r#"
     config.toml:2:8: invalid value: integer `70000`, expected 0 to 65535
@@ -477,27 +477,27 @@ fn mistakes_of_servers_are_shown_where_they_are() {
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncomand = 'x'").wrong(), @r#"
     config.toml:2:1: unknown key `comand`
       |
-    2 | comand = 'x'
+    2 | comand = ****
       | ^^^^^^
     hint: did you mean `command`?
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\ncommand = ['npx', '-y']").wrong(), @r#"
     config.toml:2:11: invalid type: sequence, expected a string
       |
-    2 | command = ['npx', '-y']
-      |           ^^^^^^^^^^^^^
+    2 | command = [****, ****]
+      |           ^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nargs = '-y'").wrong(), @r#"
-    config.toml:2:8: invalid type: string "-y", expected a sequence
+    config.toml:2:8: invalid type: string, expected a sequence
       |
-    2 | args = '-y'
+    2 | args = ****
       |        ^^^^
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers]\ndocs = ['npx']").wrong(), @r#"
     config.toml:2:8: invalid type: sequence, expected a table
       |
-    2 | docs = ['npx']
-      |        ^^^^^^^
+    2 | docs = [****]
+      |        ^^^^^^
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.'a.b']\ncommand = 'x'").wrong(), @r#"
     config.toml:1:14: "a.b" is no server name: it takes 1 to 64 letters, digits, `-` and `_`, and does not start with `-`
@@ -508,15 +508,15 @@ fn mistakes_of_servers_are_shown_where_they_are() {
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { envv = 'X' }").wrong(), @r#"
     config.toml:2:10: unknown key `envv`
       |
-    2 | auth = { envv = 'X' }
+    2 | auth = { envv = **** }
       |          ^^^^
     hint: did you mean `env`?
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nauth = { command = ['x'], timeout = '10' }").wrong(), @r#"
     config.toml:2:37: no duration like `30s` or `1h30m`: time unit needed, for example 10sec or 10ms
       |
-    2 | auth = { command = ['x'], timeout = '10' }
-      |                                     ^^^^
+    2 | auth = { command = [****], timeout = '10' }
+      |                                      ^^^^
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\ntype = 'remote'\nurl = 'https://x.dev'\nauth = { file = 'x', env = 'X' }").wrong(), @r#"
     config.toml: `mcp_servers.docs.auth.file`: there is `env` already

@@ -63,7 +63,9 @@ impl User {
 
     /// What the agent would find under our name.
     pub(crate) fn entry(&self) -> Option<Value> {
-        self.json().pointer("/mcpServers/agentchattr").cloned()
+        // It may be blank still.
+        let json: Value = serde_json::from_str(&self.text()).ok()?;
+        json.pointer("/mcpServers/agentchattr").cloned()
     }
 
     pub(crate) fn session(&self, id: &str) -> PathBuf {
