@@ -8,7 +8,7 @@ use super::entry;
 use super::found;
 use super::setting::block_on;
 use super::table::Table;
-use crate::catalog::shown::{Listed, Outcome, Verdict};
+use crate::catalog::shown::{Listed, Outcome, State, Verdict};
 use crate::cli::{Mcp, McpList, McpServer, McpSet};
 use crate::paths;
 use crate::report::{self, Failure};
@@ -49,6 +49,12 @@ fn list(args: &McpList) -> Result<Exit, Failure> {
         ]);
     }
     table.print();
+    for server in &servers {
+        let is_well = matches!(server.state, State::Ready | State::Unseen | State::Waiting);
+        if let (Some(reason), false) = (&server.reason, is_well) {
+            report::note(format_args!("{}: {reason}", server.name));
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -74,11 +80,17 @@ fn get(args: &McpServer) -> Result<Exit, Failure> {
         let error = error.map_or_else(String::new, |error| format!("; {error}"));
         format!("{}{until}{error}", credential.kind)
     });
+    let is_well = matches!(server.state, State::Ready | State::PendingRestart);
     let outcome = server.outcome.as_ref().map_or_else(none, |outcome| {
-        let reason = server.reason.as_ref();
+        let is_its = is_well || *outcome == Outcome::Failed;
+        let reason = server.reason.as_ref().filter(|_| is_its);
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         report::word(outcome) + &reason
     });
+    let state = match server.reason.as_ref().filter(|_| !is_well) {
+        Some(reason) => format!("{}: {reason}", report::word(&server.state)),
+        None => report::word(&server.state),
+    };
     let (initialized, listed, called) = (server.initialized, server.listed, server.called);
     let hosted = server.hosted.as_ref().map_or_else(none, |hosted| {
         let pids: Vec<String> = hosted.pids.iter().map(ToString::to_string).collect();
@@ -98,7 +110,7 @@ fn get(args: &McpServer) -> Result<Exit, Failure> {
         ("source", report::word(&server.source)),
         ("route", report::word(&server.route)),
         ("credential", credential),
-        ("state", report::word(&server.state)),
+        ("state", state),
         ("last change", outcome),
         (
             "evidence",
@@ -176,7 +188,7 @@ fn tell(verdict: &Verdict, json: bool) -> Exit {
         }
     }
     match verdict.outcome {
-        Outcome::Applied | Outcome::PendingRestart => Exit::Done,
-        Outcome::Failed => Exit::NotDone,
+        Outcome::Applied => Exit::Done,
+        Outcome::PendingRestart | Outcome::Failed => Exit::NotDone,
     }
 }

@@ -10,6 +10,7 @@ use httparse::{Header, ParserConfig, Status};
 use super::framing::Framing;
 use super::gate::{Gate, named};
 use super::headers::{self, Content};
+use super::unpack::Coding;
 
 /// The longest head of either side.
 pub(super) const LONGEST_HEAD: usize = 32 * 1024;
@@ -52,6 +53,10 @@ pub(super) struct Answer {
     pub(super) keep_alive: bool,
     /// Status line and header lines that go on to the agent.
     pub(super) crossing: Vec<u8>,
+    /// What the body is once it is unpacked, if it comes packed.
+    pub(super) packed: Option<(Coding, Content)>,
+    /// The values of its `Set-Cookie` headers, which are for us.
+    pub(super) cookies: Vec<String>,
 }
 
 /// An answer that is none of HTTP/1.1.
@@ -120,11 +125,13 @@ pub(super) fn answer(input: &[u8], method: &str) -> Result<Option<(usize, Answer
             .map_err(BadAnswer)?
             .unwrap_or(Framing::UntilClose),
     };
-    let encoded = named(headers, "content-encoding").next().is_some();
+    let coding = named(headers, "content-encoding").find(|name| *name != b"identity");
+    let packed = coding.and_then(Coding::of);
+    let cookies = named(headers, "set-cookie").filter_map(|value| str::from_utf8(value).ok());
     let answer = Answer {
         status,
         body,
-        content: if encoded {
+        content: if coding.is_some() {
             Content::Other
         } else {
             headers::content(headers)
@@ -133,6 +140,8 @@ pub(super) fn answer(input: &[u8], method: &str) -> Result<Option<(usize, Answer
             && body != Framing::UntilClose
             && !has_word(headers, "connection", "close"),
         crossing: headers::to_agent(status, head.reason.unwrap_or(""), headers),
+        packed: packed.map(|coding| (coding, headers::content(headers))),
+        cookies: cookies.map(str::to_owned).collect(),
     };
     Ok(Some((length, answer)))
 }

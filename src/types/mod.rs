@@ -5,6 +5,7 @@
 pub mod absent;
 pub mod agent;
 pub mod auth;
+pub mod bearer;
 pub mod context;
 pub mod conversation;
 pub mod credential;
@@ -16,6 +17,7 @@ pub mod hub;
 pub mod identity;
 pub mod mention;
 pub mod options;
+pub mod pace;
 pub mod prompt;
 pub mod reply;
 pub mod secret;
