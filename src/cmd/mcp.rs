@@ -1,6 +1,7 @@
 //! `wrapper mcp …`: a session's MCP servers, live.
 
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -17,6 +18,8 @@ use crate::types::identity::Token;
 
 /// The longest credential that is read, in bytes.
 const LONGEST_TOKEN: u64 = 64 * 1024;
+/// How long a change may take before that is said.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(verb: &Mcp) -> Result<Exit, Failure> {
     match verb {
@@ -134,8 +137,8 @@ fn set(args: &McpSet) -> Result<Exit, Failure> {
     let entry = entry::of(args, &paths::env())?;
     let verdict = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
-        let set = found.client.set(&args.server, &entry).await;
-        set.map_err(found::refused)
+        let set = found.client.set(&args.server, &entry);
+        waiting(set).await.map_err(found::refused)
     })?;
     Ok(tell(&verdict, args.json))
 }
@@ -152,10 +155,22 @@ fn token(args: &McpServer) -> Result<Exit, Failure> {
     let token = read_token().map_err(|error| Failure::new(Exit::NotDone, error))?;
     let verdict = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
-        let replaced = found.client.token(&args.server, token).await;
-        replaced.map_err(found::refused)
+        let replaced = found.client.token(&args.server, token);
+        waiting(replaced).await.map_err(found::refused)
     })?;
     Ok(tell(&verdict, args.json))
+}
+
+/// Waits for a change, and says so when it takes long.
+async fn waiting<T>(change: impl Future<Output = T>) -> T {
+    let mut change = std::pin::pin!(change);
+    tokio::select! {
+        done = &mut change => return done,
+        () = tokio::time::sleep(PROGRESS) => {
+            report::note("waiting for the server's first answer, for 30 s at most");
+        }
+    }
+    change.await
 }
 
 /// One line of standard input; what is wrong with any other is said by the

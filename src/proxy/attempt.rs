@@ -20,7 +20,7 @@ use super::legacy;
 use super::listen::Shared;
 use super::look::{self, Found, LONGEST_HELD};
 use super::peer::Peer;
-use super::pool::Link;
+use super::pool::{Key, Link};
 use super::refusal::refusal;
 use super::relay::{End, Passing};
 use super::rpc;
@@ -53,12 +53,9 @@ pub(super) async fn attempt(
     let mapped = mapped(errand, carried);
     let request = mapped.as_ref().unwrap_or(carried.request);
     let key = shared.pool.key(server, to, target.voice());
-    let link = match shared.pool.take(key) {
-        Some(link) => link,
-        None => match connect(shared, agent, to).await? {
-            Ok(link) => link,
-            Err(error) => return Ok(Err(Failed::Away(error))),
-        },
+    let link = match connect(shared, agent, key, to).await? {
+        Ok(link) => link,
+        Err(error) => return Ok(Err(Failed::Away(error))),
     };
     let by = shared.pool.reader(to);
     let mut head = target.head(request, framing(request, carried));
@@ -157,11 +154,16 @@ fn framing(request: &Request, carried: &Carried<'_>) -> Option<Framing> {
     })
 }
 
+/// A connection that waits, or a new one.
 async fn connect(
     shared: &Shared,
     agent: &mut Peer<TcpStream>,
+    key: Key,
     to: &Endpoint,
 ) -> Result<io::Result<Link>, Gone> {
+    if let Some(link) = shared.pool.take(key) {
+        return Ok(Ok(link));
+    }
     let connected = shared.pool.connect(to, shared.patience.away);
     while_wanted(agent, Box::pin(connected)).await
 }

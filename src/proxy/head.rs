@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Status};
 
 use super::framing::Framing;
-use super::gate::{Gate, named};
+use super::gate::{self, Gate, named};
 use super::headers::{self, Content};
 use super::unpack::Coding;
 
@@ -39,6 +39,8 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Forbidden,
+    /// The variable of the key stands there in its place.
+    Unreplaced,
     Malformed(&'static str),
     TooLong,
 }
@@ -77,7 +79,11 @@ pub(super) fn request(input: &[u8], gate: &Gate) -> Result<Option<(usize, Reques
     };
     let headers = &*head.headers;
     if !gate.admits(headers) {
-        return Err(Refusal::Forbidden);
+        return Err(if gate::is_unreplaced(headers) {
+            Refusal::Unreplaced
+        } else {
+            Refusal::Forbidden
+        });
     }
     let (method, target) = (head.method.unwrap_or(""), head.path.unwrap_or(""));
     if !target.starts_with('/') {
@@ -275,6 +281,15 @@ mod tests {
     fn the_key_comes_before_everything_else() {
         let text = "POST /up/mcp HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: x\r\n\r\n";
         assert_eq!(read(text), Err(Refusal::Forbidden));
+        for key in [
+            "${WRAPPER_MCP_KEY}",
+            "{env:WRAPPER_MCP_KEY}",
+            "$WRAPPER_MCP_KEY",
+        ] {
+            let lines = format!("Host: localhost:1\r\nAuthorization: Bearer {key}\r\n");
+            let text = format!("POST /up/mcp HTTP/1.1\r\n{lines}\r\n");
+            assert_eq!(read(&text), Err(Refusal::Unreplaced), "{key}");
+        }
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     pub(super) places: Semaphore,
     pub(super) stop: CancellationToken,
+    /// The log says that the agent does not know the key.
+    pub(super) has_warned: AtomicBool,
     stale: Arc<Notify>,
     nudged: Mutex<Option<(Option<Token>, Instant)>>,
 }
@@ -151,6 +153,7 @@ impl Proxy {
             patience: settings.patience,
             places: Semaphore::new(MOST_CONNECTIONS),
             stop: CancellationToken::new(),
+            has_warned: AtomicBool::new(false),
             stale: settings.stale,
             nudged: Mutex::new(None),
         }))

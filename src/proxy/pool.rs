@@ -75,6 +75,7 @@ impl Pool {
         Self {
             detours,
             hosting,
+            tls: Tls::new(env),
             ..Self::default()
         }
     }

@@ -334,3 +334,80 @@ async fn packed_answers_are_read_where_we_have_to() {
     assert!(body.contains("done"), "{body}");
     assert_eq!(Endpoint::loopback(docs.port, "/mcp"), there.endpoint);
 }
+
+#[tokio::test]
+async fn a_server_is_well_without_tools_and_in_the_newest_revision() {
+    const UNKNOWN: &str =
+        r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32601,"message":"Method not found"}}"#;
+    const DISCOVERED: &str = r#"{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}"#;
+    let rig = Rig::new();
+    let docs = docs(&rig);
+    let there = std::sync::Arc::new(server(docs.port));
+    let name = "docs".parse().expect("a name");
+    let look = || {
+        soon(
+            "a look",
+            rig.proxy.try_out(&name, &there, Duration::from_secs(20)),
+        )
+    };
+    for capabilities in [json!({}), json!({ "tools": {} })] {
+        docs.ways(|ways| {
+            ways.capabilities = capabilities;
+            ways.odd = vec![("tools/list", 200, UNKNOWN)];
+        });
+        let seen = look().await.expect("it is well");
+        assert!(seen.tools.is_empty() && !seen.is_stateless);
+    }
+    docs.ways(|ways| {
+        ways.refusal = None;
+        ways.odd = vec![
+            ("initialize", 404, UNKNOWN),
+            ("server/discover", 200, DISCOVERED),
+        ];
+        ways.seen.clear();
+    });
+    let seen = look().await.expect("it is well");
+    assert_eq!((seen.name.as_deref(), seen.is_stateless), (Some("s"), true));
+    assert_eq!(seen.tools, ["chat_send"]);
+    let list = docs.seen("tools/list").pop().expect("asked");
+    assert_eq!(list.header("mcp-protocol-version"), Some("2026-07-28"));
+    assert_eq!(list.header("mcp-method"), Some("tools/list"));
+    let meta = &list.message["params"]["_meta"];
+    assert_eq!(
+        meta["io.modelcontextprotocol/protocolVersion"],
+        "2026-07-28"
+    );
+    // One that has neither says what it says.
+    docs.ways(|ways| {
+        ways.odd = vec![
+            ("", 404, ""),
+            ("initialize", 404, UNKNOWN),
+            ("server/discover", 404, UNKNOWN),
+        ]
+    });
+    let why = look().await.expect_err("it is not well");
+    assert!(
+        why.contains("answers with an error: Method not found"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_replace_the_keys_variable_is_told_what_to_do() {
+    let rig = Rig::new();
+    let host = format!("Host: 127.0.0.1:{}\r\n", rig.port);
+    let mut raw = rig.raw().await;
+    raw.send(&format!(
+        "POST /open/mcp HTTP/1.1\r\n{host}Authorization: Bearer ${{WRAPPER_MCP_KEY}}\r\nContent-Length: 0\r\n\r\n"
+    ))
+    .await;
+    let (head, body) = raw.answer().await;
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    assert!(
+        body.contains("does not replace the variable `WRAPPER_MCP_KEY`"),
+        "{body}"
+    );
+    assert!(body.contains("mcp_inject = \"stdio\""), "{body}");
+    let trouble = rig.ledger.trouble(&"open".parse().expect("a name"));
+    assert!(trouble.is_some_and(|why| why.contains("stdio")));
+}
