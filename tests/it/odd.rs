@@ -383,7 +383,7 @@ async fn a_server_is_well_without_tools_and_in_the_newest_revision() {
             ("", 404, ""),
             ("initialize", 404, UNKNOWN),
             ("server/discover", 404, UNKNOWN),
-        ]
+        ];
     });
     let why = look().await.expect_err("it is not well");
     assert!(
