@@ -73,6 +73,8 @@ impl Chances {
                 *why = target.reauthorize(&shared.keepers, server).await.err();
                 why.is_none()
             }
+            // Where messages of a stream go is for that stream to say.
+            Failed::Redirected(_) if target.mailbox.is_some() => false,
             Failed::Redirected(to) if self.redirects < MOST_REDIRECTS => {
                 self.redirects += 1;
                 tracing::info!(%server, %to, "following a redirect");
