@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::DropGuard;
 
 use super::events::{Parser, Piece};
@@ -17,16 +17,19 @@ use super::message::{self, Ask, Heard};
 use super::remote::{Content, Remote, content};
 use super::spool::{Spool, Whole};
 use super::stdio::Out;
+use crate::types::pace::Pace;
 use crate::types::text::one_line;
 
 /// What is read of an answer that we do not pass on.
 const MAX_EXCUSE: usize = 64 * 1024;
 /// Characters of it that the agent is told.
 const LONGEST_EXCUSE: usize = 300;
-/// The pause before a stream is opened again, unless the server says.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause after failures, whatever the server says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause before the stream of what is said unasked is opened again, and
+/// before an answer is asked for again that broke off: the first, and the
+/// longest unless the server asks for more.
+const UNASKED: Duration = Duration::from_secs(1);
+const BROKEN: Duration = Duration::from_millis(25);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// Failures in a row after which a call is given up.
 const MOST_FAILURES: u32 = 5;
 
@@ -58,19 +61,31 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct Place {
     last: Option<String>,
-    pause: Duration,
+    /// What the server asks for.
+    retry: Duration,
+    pace: Pace,
+    since: Instant,
 }
 
 impl Place {
-    const START: Self = Self {
-        last: None,
-        pause: PAUSE,
-    };
+    fn new(first: Duration) -> Self {
+        Self {
+            last: None,
+            retry: Duration::ZERO,
+            pace: Pace::new(first, LAST_PAUSE),
+            since: Instant::now(),
+        }
+    }
 
-    /// Waits before the next try, longer with each failure.
-    async fn rest(&self, failures: u32) {
-        let pause = self.pause.saturating_mul(1 << failures.min(16));
-        sleep(pause.min(LONGEST_PAUSE)).await;
+    /// A stream is open.
+    fn opened(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Waits before the next try, longer the more of them were short.
+    async fn rest(&mut self) {
+        sleep(self.pace.pause(Some(self.since.elapsed()), self.retry)).await;
+        self.since = Instant::now();
     }
 }
 
@@ -98,11 +113,11 @@ impl Line {
 
     /// Passes on what the server says unasked, for as long as it does.
     pub(super) async fn listen(&self) {
-        let (mut place, mut failures) = (Place::START, 0);
+        let mut place = Place::new(UNASKED);
         loop {
             match self.remote.get(place.last.as_deref()).await {
                 Ok(response) if is_stream(response.status(), response.headers()) => {
-                    failures = 0;
+                    place.opened();
                     let body = response.into_body();
                     if let Err(error) = self.events(body, &mut place, &mut Open::default()).await {
                         tracing::debug!(error = format!("{error:#}"), "the stream broke");
@@ -112,26 +127,26 @@ impl Line {
                     let status = response.status().as_u16();
                     return tracing::debug!(status, "the server says nothing unasked");
                 }
-                Ok(_) => failures += 1,
+                Ok(_) => {}
                 Err(error) => {
-                    failures += 1;
                     tracing::debug!(error = format!("{error:#}"), "no stream");
                 }
             }
-            place.rest(failures).await;
+            place.rest().await;
         }
     }
 
     /// A stream of events; where it breaks before all is answered, the rest
     /// of it, if the server can tell where that begins.
     async fn follow(&self, body: Incoming, open: &mut Open) -> Result<()> {
-        let (mut place, mut failures) = (Place::START, 0);
+        let (mut place, mut failures) = (Place::new(BROKEN), 0);
         let mut ended = self.events(body, &mut place, open).await;
         while !open.asks.is_empty() && place.last.is_some() {
-            place.rest(failures).await;
+            place.rest().await;
             match self.remote.get(place.last.as_deref()).await {
                 Ok(response) if is_stream(response.status(), response.headers()) => {
                     failures = 0;
+                    place.opened();
                     ended = self.events(response.into_body(), &mut place, open).await;
                 }
                 Ok(response) if !response.status().is_server_error() => {
@@ -166,7 +181,7 @@ impl Line {
                         spool = Err(error);
                     }
                 }
-                Piece::Retry(pause) => place.pause = pause,
+                Piece::Retry(pause) => place.retry = pause,
                 Piece::End { id, is_message } => {
                     let event = std::mem::replace(&mut spool, Ok(Spool::new()));
                     if is_message {

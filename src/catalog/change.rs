@@ -13,6 +13,7 @@ use super::way::{Agent, Way, way};
 use super::{Catalog, Unknown};
 use crate::proxy::{Proxy, Seen};
 use crate::servers::spelling::{self, Around, Author};
+use crate::types::bearer;
 use crate::types::credential::{Auth, TokenSource};
 use crate::types::evidence::Step;
 use crate::types::identity::{ServerName, Token};
@@ -21,9 +22,8 @@ use crate::types::server::{Command, ContextLevel, Kind, Origin, Server};
 use crate::types::source::is_header_value;
 use crate::types::upstream::Upstream;
 
-/// How long a server may take to answer for the first time; a command may have
-/// to be fetched before it runs.
-const REMOTE_TRIAL: Duration = Duration::from_secs(5);
+/// How long a server may take to answer for the first time: a command may have
+/// to be fetched before it runs, a function may start cold. Agents give as much.
 const TRIAL: Duration = Duration::from_secs(30);
 
 /// How long an agent may take to ask for its tools again. Those that do so do
@@ -90,6 +90,10 @@ impl Catalog {
             let (name, _) = old.map(|old| remote.headers.remove(old)).unzip();
             name.filter(|name| !name.eq_ignore_ascii_case("authorization"))
         };
+        if header.is_none() {
+            let refused = |why| Refusal::Bad(format!("this is no token: {why}"));
+            bearer::check(token.expose()).map_err(refused)?;
+        }
         let source = TokenSource::Literal(token);
         remote.auth = Some(Auth { header, source });
         Ok(self.put(proxy, server).await)
@@ -142,13 +146,17 @@ impl Catalog {
     /// Puts `server` in the place of what has its name.
     async fn put(&self, proxy: &Proxy, server: Server) -> Verdict {
         let name = server.name.clone();
-        if let Err(why) = self.try_out(proxy, &server).await {
-            warn!(server = %name, why, "a change of a server failed");
-            if let Some(entry) = self.entries().get_mut(&name) {
-                entry.verdict = Some((Outcome::Failed, Some(why.clone())));
+        let seen = match self.try_out(proxy, &server).await {
+            Ok(seen) => seen,
+            Err(why) => {
+                warn!(server = %name, why, "a change of a server failed");
+                if let Some(entry) = self.entries().get_mut(&name) {
+                    entry.verdict = Some((Outcome::Failed, Some(why.clone())));
+                }
+                self.news.send_replace(());
+                return verdict(&name, Outcome::Failed, Some(why));
             }
-            return verdict(&name, Outcome::Failed, Some(why));
-        }
+        };
         let entry = self.entries().get(&name).cloned();
         let current = entry.as_ref().and_then(|entry| entry.current.as_ref());
         let is_told = entry.as_ref().is_some_and(|entry| entry.is_told);
@@ -171,7 +179,22 @@ impl Catalog {
                 self.forward(&name, server.upstream());
                 self.settle_now(&name, server, true)
             }
+            Way::Guest if seen.is_stateless => {
+                let why =
+                    "it speaks MCP 2026-07-28 alone, and the agent has to connect to it itself";
+                self.settle(
+                    &name,
+                    Some(server),
+                    Outcome::PendingRestart,
+                    Some(why.into()),
+                )
+            }
             Way::Guest => self.invite(server).await,
+            // Its tools are the same: it has answered with this credential.
+            Way::Renew => {
+                self.forward(&name, guest(&server));
+                self.settle_now(&name, server, false)
+            }
         }
     }
 
@@ -181,16 +204,12 @@ impl Catalog {
         let name = server.name.clone();
         let before = self.evidence(&name).listed;
         self.host(&server);
-        let upstream = server.upstream().map(|upstream| Upstream {
-            is_guest: true,
-            ..upstream
-        });
         self.settle_now(&name, server.clone(), false);
         if let Some(entry) = self.entries().get_mut(&name) {
             entry.listed_before = before;
         }
         let mut seen = self.parts.ledger.subscribe();
-        self.forward(&name, upstream);
+        self.forward(&name, guest(&server));
         let listed = seen.wait_for(|all| all.get(&name).is_some_and(|seen| seen.listed > before));
         if timeout(NOTICE, listed).await.is_ok_and(|seen| seen.is_ok()) {
             return self.settle(&name, Some(server), Outcome::Applied, None);
@@ -207,7 +226,7 @@ impl Catalog {
     /// Asks a server for its tools before anything depends on it.
     async fn try_out(&self, proxy: &Proxy, server: &Server) -> Result<Seen, String> {
         let Kind::Command(command) = &server.kind else {
-            return self.look(proxy, server, REMOTE_TRIAL).await;
+            return self.look(proxy, server, TRIAL).await;
         };
         // Under a name of its own: the old one works until this one does.
         let trial = ServerName::random();
@@ -334,6 +353,15 @@ impl Catalog {
         };
         Ok((server, parsed.unknown))
     }
+}
+
+/// The way to a server whose tools stand beside the hub's.
+fn guest(server: &Server) -> Option<Upstream> {
+    let upstream = server.upstream()?;
+    Some(Upstream {
+        is_guest: true,
+        ..upstream
+    })
 }
 
 fn verdict(name: &ServerName, outcome: Outcome, reason: Option<String>) -> Verdict {

@@ -89,9 +89,11 @@ impl Entry {
         name: &ServerName,
         evidence: Evidence,
         held: Option<crate::credential::Status>,
+        seen: Seen,
     ) -> Listed {
-        let (state, verdict) = self.state(evidence);
-        let (outcome, reason) = verdict.unzip();
+        let (state, verdict) = self.state(evidence, &seen);
+        let (outcome, of_change) = verdict.unzip();
+        let reason = self.reason(state, seen).or(of_change.flatten());
         let server = self.current.as_ref().or(self.next.as_ref());
         let (r#type, url, command) = match server.map(|server| &server.kind) {
             Some(Kind::Remote(remote)) => (Type::Remote, Some(remote.endpoint.to_string()), None),
@@ -120,7 +122,7 @@ impl Entry {
                 }),
             state,
             outcome,
-            reason: reason.flatten(),
+            reason,
             evidence: evidence.step,
             evidence_at: time(evidence.at),
             initialized: evidence.initialized,
@@ -139,29 +141,66 @@ impl Entry {
     }
 
     /// How it stands by now: what was waited for may have come since.
-    fn state(&self, evidence: Evidence) -> (State, Option<(Outcome, Option<String>)>) {
+    fn state(&self, evidence: Evidence, seen: &Seen) -> (State, Option<(Outcome, Option<String>)>) {
+        let is_applied = matches!(self.verdict, Some((Outcome::Applied, _)));
         let verdict = self.verdict.clone();
         let is_settled = if self.is_guest() {
             evidence.listed > self.listed_before
         } else {
             self.current == self.next
         };
-        let seen = if self.is_proxied() {
+        let step = if self.is_proxied() {
             Step::Initialized
         } else {
             Step::Delivered
         };
         match verdict {
             verdict if !is_settled => (State::PendingRestart, verdict),
-            Some((Outcome::PendingRestart, _)) if evidence.step >= seen => {
+            verdict if seen.is_untold => (State::Untold, verdict),
+            verdict if seen.trouble.is_some() => (State::Failed, verdict),
+            verdict if self.route() == Route::Agent => {
+                let verdict = match verdict {
+                    Some((Outcome::PendingRestart, _)) if evidence.step >= step => {
+                        Some((Outcome::Applied, None))
+                    }
+                    verdict => verdict,
+                };
+                (State::Unseen, verdict)
+            }
+            Some((Outcome::PendingRestart, _)) if evidence.step >= step => {
                 (State::Ready, Some((Outcome::Applied, None)))
             }
-            verdict if self.is_late && evidence.step < Step::Initialized => {
-                (State::Unconnected, verdict)
-            }
-            verdict => (State::Ready, verdict),
+            verdict if evidence.step >= Step::Initialized || is_applied => (State::Ready, verdict),
+            verdict if self.is_late => (State::Unconnected, verdict),
+            verdict => (State::Waiting, verdict),
         }
     }
+
+    /// Why the state is none that is wished for.
+    fn reason(&self, state: State, seen: Seen) -> Option<String> {
+        let failed_before = matches!(self.verdict, Some((Outcome::Failed, _)));
+        match state {
+            State::Ready | State::PendingRestart => None,
+            // What came of the last change is the news.
+            State::Waiting | State::Unseen if failed_before => None,
+            State::Waiting => Some("the agent has not connected to it yet".to_owned()),
+            State::Unseen => Some("the agent connects to it by itself".to_owned()),
+            State::Unconnected => Some("the agent has not connected to it".to_owned()),
+            State::Untold => {
+                Some("this agent is told of no servers: it has no `mcp_inject`".to_owned())
+            }
+            State::Failed => seen.trouble,
+        }
+    }
+}
+
+/// What is known of a server besides its entry.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What was wrong with it at last.
+    pub(super) trouble: Option<String>,
+    /// The agent is told of no servers.
+    pub(super) is_untold: bool,
 }
 
 /// A command as it may be shown: its arguments if none looks like a

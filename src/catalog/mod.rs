@@ -18,11 +18,11 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 pub use self::change::Refusal;
-use self::entry::Entry;
+use self::entry::{Entry, Seen};
 use self::shown::{Hosted, Listed};
 use crate::credential::Keepers;
 use crate::hosting::{Hosting, Standing};
-use crate::paths::Env;
+use crate::paths::{self, Env};
 use crate::proxy::{Ledger, Proxy};
 use crate::types::agent::Dialect;
 use crate::types::evidence::{Evidence, Step};
@@ -72,6 +72,7 @@ pub struct Catalog {
 pub struct News {
     entries: watch::Receiver<()>,
     seen: watch::Receiver<BTreeMap<ServerName, Evidence>>,
+    troubles: watch::Receiver<BTreeMap<ServerName, Arc<str>>>,
 }
 
 impl News {
@@ -80,6 +81,7 @@ impl News {
         let changed = tokio::select! {
             changed = self.entries.changed() => changed,
             changed = self.seen.changed() => changed,
+            changed = self.troubles.changed() => changed,
         };
         if changed.is_err() {
             std::future::pending::<()>().await;
@@ -191,6 +193,7 @@ impl Catalog {
         News {
             entries: self.news.subscribe(),
             seen: self.parts.ledger.subscribe(),
+            troubles: self.parts.ledger.troubles(),
         }
     }
 
@@ -232,14 +235,60 @@ impl Catalog {
         found
     }
 
+    /// Notes that a command which the agent was to run did not start.
+    pub fn failed(&self, name: &ServerName, why: &str) {
+        self.parts.ledger.fail(name, why);
+    }
+
+    /// What is wrong with a server, by what was seen of it last.
+    #[must_use]
+    pub fn trouble(&self, name: &ServerName) -> Option<Arc<str>> {
+        self.parts.ledger.trouble(name)
+    }
+
     fn shown(&self, name: &ServerName, entry: &Entry) -> Listed {
         let auth = entry.auth();
         let held = auth.and_then(|auth| self.parts.keepers.status(name, auth));
         let hosted = self.parts.hosting.state(name);
+        let ended = hosted.as_ref().filter(|hosted| hosted.pids.is_empty());
+        let ended = ended.and_then(|hosted| hosted.trouble.clone());
+        let trouble = self.parts.ledger.trouble(name);
+        let trouble = trouble.map(|why| why.to_string()).or(ended);
+        let seen = Seen {
+            trouble: trouble.or_else(|| self.missing(entry)),
+            is_untold: self.parts.proxy.is_none(),
+        };
         Listed {
             hosted: hosted.map(|Standing { pids, trouble, .. }| Hosted { pids, trouble }),
-            ..entry.shown(name, self.evidence(name), held)
+            ..entry.shown(name, self.evidence(name), held, seen)
         }
+    }
+
+    /// Why a command that the agent runs itself cannot start, if it is not
+    /// there.
+    fn missing(&self, entry: &Entry) -> Option<String> {
+        let Kind::Command(command) = &entry.current.as_ref()?.kind else {
+            return None;
+        };
+        let cwd = command.cwd.as_deref().unwrap_or(&self.parts.cwd);
+        let program = &command.program;
+        let is_there = if program.contains('/') {
+            cwd.join(program).exists()
+        } else {
+            // As execvp(3) has it.
+            let path = paths::var(&self.parts.env, "PATH").cloned();
+            let path = path.unwrap_or_else(|| "/bin:/usr/bin".into());
+            std::env::split_paths(&path).any(|dir| cwd.join(dir).join(program).exists())
+        };
+        if command.is_hosted || is_there {
+            return None;
+        }
+        let shown = if command.is_private {
+            "its command"
+        } else {
+            program
+        };
+        Some(format!("cannot run `{shown}`: not found"))
     }
 
     fn evidence(&self, name: &ServerName) -> Evidence {

@@ -27,6 +27,7 @@ pub struct Listed {
     pub state: State,
     /// What came of the last change, as far as it is known by now.
     pub outcome: Option<Outcome>,
+    /// Why the state is what it is, else why the outcome is.
     pub reason: Option<String>,
     pub evidence: Step,
     /// When the furthest step was first seen; RFC 3339, UTC.
@@ -89,10 +90,18 @@ pub struct Credential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// As the last change, or the launch, wants it.
+    /// It has answered the agent, or us when it was set.
     Ready,
+    /// The agent was told of it, and has not connected to it yet.
+    Waiting,
+    /// The agent connects to it by itself: nothing of it is seen.
+    Unseen,
     /// The agent has not connected to it, and had the time.
     Unconnected,
+    /// It did not answer the last request, or it cannot start.
+    Failed,
+    /// The agent is told of no servers.
+    Untold,
     /// The next restart changes it.
     PendingRestart,
     /// The agent is not told of it: `reason` says why.

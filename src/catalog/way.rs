@@ -11,6 +11,8 @@ pub(super) enum Way {
     Replace,
     /// Its tools may stand beside the hub's.
     Guest,
+    /// They stand there, and it gets another credential alone.
+    Renew,
     /// Nothing before the agent starts again, and why.
     Later(&'static str),
 }
@@ -38,8 +40,20 @@ pub(super) fn way(current: Option<&Server>, is_told: bool, next: &Server, agent:
         None if transport == Some(Transport::Sse) => {
             Way::Later("a server over SSE cannot stand beside the hub's tools")
         }
+        None if agent.has_door && current.is_some_and(|current| is_renewal(current, next)) => {
+            Way::Renew
+        }
         None if agent.has_door => Way::Guest,
         None => Way::Later("the agent has no entry that new tools could be shown on"),
+    }
+}
+
+/// True if `next` is the same server at the same place, with another credential
+/// perhaps.
+fn is_renewal(current: &Server, next: &Server) -> bool {
+    match (&current.kind, &next.kind) {
+        (Kind::Remote(current), Kind::Remote(next)) => current.endpoint == next.endpoint,
+        _ => false,
     }
 }
 
@@ -99,7 +113,8 @@ mod tests {
             (Some(&sse), true, &http, true, later),
             (Some(&http), true, &sse, true, later),
             (Some(&own), true, &http, true, later),
-            (Some(&http), false, &http, true, Way::Guest),
+            (Some(&http), false, &http, true, Way::Renew),
+            (Some(&http), false, &hosted, true, Way::Guest),
             (None, false, &http, true, Way::Guest),
             (None, false, &hosted, true, Way::Guest),
             (None, false, &hosted, false, later),

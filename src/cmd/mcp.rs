@@ -1,6 +1,7 @@
 //! `wrapper mcp …`: a session's MCP servers, live.
 
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -17,6 +18,8 @@ use crate::types::identity::Token;
 
 /// The longest credential that is read, in bytes.
 const LONGEST_TOKEN: u64 = 64 * 1024;
+/// How long a change may take before that is said.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(verb: &Mcp) -> Result<Exit, Failure> {
     match verb {
@@ -49,6 +52,12 @@ fn list(args: &McpList) -> Result<Exit, Failure> {
         ]);
     }
     table.print();
+    for server in &servers {
+        let is_well = matches!(server.state, State::Ready | State::Unseen | State::Waiting);
+        if let (Some(reason), false) = (&server.reason, is_well) {
+            report::note(format_args!("{}: {reason}", server.name));
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -75,11 +84,17 @@ fn get(args: &McpServer) -> Result<Exit, Failure> {
         let error = error.map_or_else(String::new, |error| format!("; {error}"));
         format!("{}{until}{error}", credential.kind)
     });
+    let is_well = matches!(server.state, State::Ready | State::PendingRestart);
     let outcome = server.outcome.as_ref().map_or_else(none, |outcome| {
-        let reason = server.reason.as_ref();
+        let is_its = is_well || *outcome == Outcome::Failed;
+        let reason = server.reason.as_ref().filter(|_| is_its);
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         report::word(outcome) + &reason
     });
+    let state = match server.reason.as_ref().filter(|_| !is_well) {
+        Some(reason) => format!("{}: {reason}", report::word(&server.state)),
+        None => report::word(&server.state),
+    };
     let (initialized, listed, called) = (server.initialized, server.listed, server.called);
     let hosted = server.hosted.as_ref().map_or_else(none, |hosted| {
         let pids: Vec<String> = hosted.pids.iter().map(ToString::to_string).collect();
@@ -99,7 +114,7 @@ fn get(args: &McpServer) -> Result<Exit, Failure> {
         ("source", report::word(&server.source)),
         ("route", report::word(&server.route)),
         ("credential", credential),
-        ("state", report::word(&server.state)),
+        ("state", state),
         ("last change", outcome),
         (
             "evidence",
@@ -123,8 +138,8 @@ fn set(args: &McpSet) -> Result<Exit, Failure> {
     let entry = entry::of(args, &paths::env())?;
     let verdict = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
-        let set = found.client.set(&args.server, &entry).await;
-        set.map_err(found::refused)
+        let set = found.client.set(&args.server, &entry);
+        waiting(set).await.map_err(found::refused)
     })?;
     Ok(tell(&verdict, args.json))
 }
@@ -141,10 +156,22 @@ fn token(args: &McpServer) -> Result<Exit, Failure> {
     let token = read_token().map_err(|error| Failure::new(Exit::NotDone, error))?;
     let verdict = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
-        let replaced = found.client.token(&args.server, token).await;
-        replaced.map_err(found::refused)
+        let replaced = found.client.token(&args.server, token);
+        waiting(replaced).await.map_err(found::refused)
     })?;
     Ok(tell(&verdict, args.json))
+}
+
+/// Waits for a change, and says so when it takes long.
+async fn waiting<T>(change: impl Future<Output = T>) -> T {
+    let mut change = std::pin::pin!(change);
+    tokio::select! {
+        done = &mut change => return done,
+        () = tokio::time::sleep(PROGRESS) => {
+            report::note("waiting for the server's first answer, for 30 s at most");
+        }
+    }
+    change.await
 }
 
 /// One line of standard input; what is wrong with any other is said by the
@@ -177,7 +204,7 @@ fn tell(verdict: &Verdict, json: bool) -> Exit {
         }
     }
     match verdict.outcome {
-        Outcome::Applied | Outcome::PendingRestart => Exit::Done,
-        Outcome::Failed => Exit::NotDone,
+        Outcome::Applied => Exit::Done,
+        Outcome::PendingRestart | Outcome::Failed => Exit::NotDone,
     }
 }

@@ -77,11 +77,17 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
             ));
         }
         for server in &session.mcp {
-            if server.state == shown::State::Unconnected {
-                report::warning(format_args!(
+            let why = server.reason.as_deref().unwrap_or_default();
+            match server.state {
+                shown::State::Unconnected => report::warning(format_args!(
                     "`{}` has not connected to its MCP server `{}`",
                     session.name, server.name
-                ));
+                )),
+                shown::State::Failed => report::warning(format_args!(
+                    "the MCP server `{}` of `{}` does not work: {why}",
+                    server.name, session.name
+                )),
+                _ => {}
             }
         }
     }
@@ -99,7 +105,7 @@ fn label(session: &Session) -> String {
 
 /// How many of its servers a session's agent has.
 fn servers(session: &Session) -> String {
-    let ready = |server: &&_| matches!(server, shown::State::Ready);
+    let ready = |server: &&_| matches!(server, shown::State::Ready | shown::State::Unseen);
     let states = session.mcp.iter().map(|server| server.state);
     let told = |state: &_| !matches!(state, shown::State::LeftOut);
     let states: Vec<shown::State> = states.filter(told).collect();

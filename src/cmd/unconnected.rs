@@ -27,7 +27,8 @@ pub(super) async fn watch(session: Session, catalog: Arc<Catalog>) {
             continue;
         }
         for server in catalog.unconnected() {
-            warn!(%server, "the agent has not connected to this MCP server");
+            let why = catalog.trouble(&server).unwrap_or_default();
+            warn!(%server, %why, "the agent has not connected to this MCP server");
         }
         let another = |status: &Status| status.life != Life::Running || status.restarts != life;
         if status.wait_for(another).await.is_err() {

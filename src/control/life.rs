@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::protocol::{Brief, Hub, Prompts, Restarted, Session, Stop, Stopped};
 use super::server::{Desk, refusal};
+use crate::catalog::shown;
 use crate::session::{self, Life, Status};
 use crate::types::hub::HubState;
 
@@ -123,6 +124,9 @@ impl Desk {
             name: server.name,
             route: server.route,
             state: server.state,
+            reason: server
+                .reason
+                .filter(|_| server.state != shown::State::Ready),
             evidence: server.evidence,
         });
         servers.collect()

@@ -85,6 +85,9 @@ pub struct Brief {
     pub name: ServerName,
     pub route: shown::Route,
     pub state: shown::State,
+    /// Why, unless it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub evidence: Step,
 }
 

@@ -235,6 +235,7 @@ async fn failed(
     };
     let reason = one_line(&reason, LONGEST_REASON);
     warn!(%server, reason, "a server did not start");
+    desk.catalog.failed(&server, &reason);
     StatusCode::NO_CONTENT.into_response()
 }
 

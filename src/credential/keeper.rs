@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{Local, TimeZone};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -12,6 +13,7 @@ use super::command;
 use super::granted::{Granted, Ungranted};
 use super::keepers::Status;
 use super::parse::{self, Given};
+use super::shapes::Clock;
 use super::source::{self, Stamp};
 use super::state::{Moment, Reason, State, Step};
 use crate::paths::Env;
@@ -137,7 +139,7 @@ impl Keeper {
         let task = tokio::spawn(async move {
             let printed = command::run(&command, env).await;
             running.end(printed.and_then(|printed| {
-                parse::printed(&printed, header.as_deref())
+                parse::printed(&printed, header.as_deref(), clock())
                     .map_err(|why| format!("what it printed is no credential: {why}"))
             }));
         });
@@ -249,6 +251,14 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.tell(Err("its run was given up".to_owned()));
+    }
+}
+
+/// What the times in a credential are read by.
+fn clock() -> Clock {
+    Clock {
+        now: SystemTime::now(),
+        local: |time| Some(Local.from_local_datetime(&time).earliest()?.into()),
     }
 }
 

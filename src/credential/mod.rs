@@ -1,7 +1,7 @@
 //! Credentials that live: asked for where they come from, renewed before they
 //! end and when they are refused, by one run at a time.
 //!
-//! `schedule`, `parse` and `state` decide; `source` and `command` ask; a `keeper`
+//! `schedule`, `parse`, `shapes` and `state` decide; `source` and `command` ask; a `keeper`
 //! brings them together, and `keepers` has one for each server.
 //!
 //! *Invariant*: nothing that a source gives is logged, shown or part of an
@@ -16,6 +16,7 @@ mod keeper;
 mod keepers;
 mod parse;
 mod schedule;
+mod shapes;
 mod source;
 mod state;
 

@@ -1,5 +1,5 @@
-//! What a source gave, from bytes to headers: the three shapes that a command
-//! may print, and the bare token that every other source holds. Pure.
+//! What a source gave, from bytes to headers: the shapes that a command may
+//! print, and the bare token that every other source holds. Pure.
 //!
 //! *Invariant*: no refusal repeats anything of the text.
 
@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
+use super::shapes::{self, Clock};
+use crate::types::bearer;
 use crate::types::identity::Token;
 use crate::types::server::Headers;
 use crate::types::source::is_header_name;
@@ -27,8 +29,9 @@ pub(super) type Refused = &'static str;
 
 /// What a command printed: `ExecCredential` of Kubernetes' client
 /// authentication (`status.token`, `status.expirationTimestamp` as of RFC
-/// 3339), a flat object of header to value, or a bare token.
-pub(super) fn printed(bytes: &[u8], header: Option<&str>) -> Result<Given, Refused> {
+/// 3339), a token in one of the well-known [`shapes`], a flat object of header to
+/// value, or a bare token.
+pub(super) fn printed(bytes: &[u8], header: Option<&str>, clock: Clock) -> Result<Given, Refused> {
     let text = text(bytes)?;
     if !text.trim_start().starts_with('{') {
         return bare(text, header);
@@ -39,7 +42,16 @@ pub(super) fn printed(bytes: &[u8], header: Option<&str>) -> Result<Given, Refus
     match object.get("status") {
         Some(Value::Object(status)) => exec(status, header),
         _ if is_exec => Err("it has no `status.token`"),
-        _ => flat(object),
+        _ => match shapes::read(&object, clock) {
+            Some(shape) => {
+                let shape = shape?;
+                Ok(Given {
+                    headers: vec![sent(shape.token, header)?],
+                    expires_at: shape.expires_at,
+                })
+            }
+            None => flat(object),
+        },
     }
 }
 
@@ -91,7 +103,9 @@ fn flat(object: Map<String, Value>) -> Result<Given, Refused> {
     let mut headers = Headers::new();
     for (name, value) in object {
         let Value::String(value) = value else {
-            return Err("a value in it is no string");
+            return Err(
+                "a value in it is no string: print the token alone, or a map of headers to values",
+            );
         };
         if !is_header_name(&name) {
             return Err("a name in it is no header's");
@@ -102,7 +116,14 @@ fn flat(object: Map<String, Value>) -> Result<Given, Refused> {
         {
             return Err("it has a header twice");
         }
-        headers.push((name, Token::new(checked(&value)?)));
+        let value = checked(&value)?;
+        if name.eq_ignore_ascii_case("authorization")
+            && let Some((scheme, token)) = value.split_once(' ')
+            && scheme.eq_ignore_ascii_case("bearer")
+        {
+            bearer::check(token)?;
+        }
+        headers.push((name, Token::new(value)));
     }
     if headers.is_empty() {
         return Err("it is empty");
@@ -116,17 +137,12 @@ fn flat(object: Map<String, Value>) -> Result<Given, Refused> {
 /// The header that carries a token.
 fn sent(token: &str, header: Option<&str>) -> Result<(String, Token), Refused> {
     let token = checked(token)?;
-    match header {
-        Some(header) => Ok((header.to_owned(), Token::new(token))),
-        // As of RFC 6750: most likely it is a sentence that tells of an error.
-        None if token.contains(char::is_whitespace) => {
-            Err("it has a blank, and no token has: set `header` to send it as it is")
-        }
-        None => Ok((
-            "Authorization".to_owned(),
-            Token::new(format!("Bearer {token}")),
-        )),
+    if let Some(header) = header {
+        return Ok((header.to_owned(), Token::new(token)));
     }
+    bearer::check(token)?;
+    let value = format!("Bearer {token}");
+    Ok(("Authorization".to_owned(), Token::new(value)))
 }
 
 fn checked(value: &str) -> Result<&str, Refused> {
@@ -146,6 +162,11 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+
+    const CLOCK: Clock = Clock {
+        now: UNIX_EPOCH,
+        local: |_| None,
+    };
 
     fn given(headers: &[(&str, &str)], expires_at: Option<u64>) -> Given {
         Given {
@@ -178,7 +199,9 @@ mod tests {
             (
                 "{\"A\": \"b c\", \"X-É\": 1}",
                 None,
-                Err("a value in it is no string"),
+                Err(
+                    "a value in it is no string: print the token alone, or a map of headers to values",
+                ),
             ),
             (
                 "\n {\"A\": \"b c\",\n \"status\": \"d\"}\n\n",
@@ -205,12 +228,15 @@ mod tests {
                 Ok(given(&authorization, None)),
             ),
         ] {
-            let found = printed(text.as_bytes(), header);
+            let found = printed(text.as_bytes(), header, CLOCK);
             assert_eq!(found, wanted, "{text}");
             if wanted.is_ok() {
                 assert_eq!(headers(&found), headers(&wanted), "{text}");
             }
         }
+        let jwt = printed(br#"{"access_token":"abc","expires_in":60}"#, None, CLOCK);
+        assert_eq!(jwt, Ok(given(&authorization, Some(60))));
+        assert!(token(b"{\"access_token\":\"abc\"}", None).is_err());
         // What holds a token holds no JSON.
         let json = token(b"{\"A\":\"b\"}", Some("X-Key"));
         assert_eq!(headers(&json), [("X-Key", "{\"A\":\"b\"}")]);
@@ -232,6 +258,12 @@ mod tests {
             ("s3\u{7f}cret", "it has a control character"),
             ("s3\u{9b}cret", "it has a control character"),
             ("not logged in", "it has a blank, and no token has"),
+            ("\"s3cret\"", "it has quotes"),
+            ("\u{feff}s3cret", "it begins with a byte order mark"),
+            ("[\"s3cret\"]", "it is JSON"),
+            ("Bearer s3cret", "it begins with `Bearer`"),
+            (r#"{"Authorization": "Bearer \"s3cret\""}"#, "it has quotes"),
+            (r#"{"access_token": "\"s3cret\""}"#, "it has quotes"),
             (&long, "it is longer than 64 kB"),
             ("{s3cret", "it is no JSON object"),
             ("{}", "it is empty"),
@@ -262,10 +294,10 @@ mod tests {
                 "its `status.expirationTimestamp` is no time",
             ),
         ] {
-            let refused = printed(text.as_bytes(), None).expect_err(text);
+            let refused = printed(text.as_bytes(), None, CLOCK).expect_err(text);
             assert!(refused.starts_with(says), "{text}: {refused}");
             assert!(!refused.contains("s3"), "{refused}");
         }
-        assert_eq!(printed(b"\xff", None), Err("it is no UTF-8"));
+        assert_eq!(printed(b"\xff", None, CLOCK), Err("it is no UTF-8"));
     }
 }

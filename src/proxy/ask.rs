@@ -17,6 +17,7 @@ use super::chances::Chances;
 use super::events;
 use super::exchange::Lost;
 use super::excuse::Failed;
+use super::forgotten;
 use super::framing::Framing;
 use super::head::{self, Answer, Request};
 use super::headers::{self, Content};
@@ -24,7 +25,9 @@ use super::listen::Shared;
 use super::pool::{Key, Link};
 use super::refusal::refusal;
 use super::rpc;
+use super::rpc_error;
 use super::target::{Carried, Door, Target};
+use super::unpack::Unpacker;
 
 /// The longest answer that is read, in bytes.
 const LONGEST: usize = 8 * 1024 * 1024;
@@ -86,7 +89,7 @@ pub(super) async fn ask(party: Party<'_>, asking: Asking<'_>) -> Result<Said, Fa
                 expects_continue: false,
                 is_old: false,
                 keep_alive: true,
-                crossing: asking.lines.to_vec(),
+                crossing: plain(asking.lines),
             };
             let mut carried = Carried {
                 request: &request,
@@ -120,7 +123,7 @@ async fn once(
     let key = shared.pool.key(party.server, to, target.voice());
     let patience = party.patience.min(shared.patience.away);
     let mut link = link(shared, key, target, patience).await?;
-    let answer = begin(shared, &mut link, carried, target).await?;
+    let answer = exchange(shared, &mut link, carried, target, party.server).await?;
     let id = rpc::messages(&carried.body)
         .first()
         .and_then(|message| Some(message.last("id")?.to_owned()));
@@ -128,13 +131,18 @@ async fn once(
         session: headers::value(&answer.crossing, "mcp-session-id").map(str::to_owned),
         outcome: None,
     };
+    let coding = answer.packed.map(|(coding, _)| coding);
+    let kind = answer.packed.map_or(answer.content, |(_, kind)| kind);
+    let (mut unpacker, mut unpacked) = (Unpacker::new(coding), Ok(()));
     let (mut content, mut rest) = (Vec::new(), answer.body);
     loop {
-        let buf = &link.buf;
-        let taken = rest.take(buf, |piece| content.extend_from_slice(piece));
+        let taken = rest.take(&link.buf, |piece| {
+            unpacked = unpacked.and_then(|()| unpacker.feed(piece, &mut content));
+        });
         let n = taken.map_err(|_| Failed::Lost(Lost::Closed))?;
+        unpacked.map_err(|_| Failed::Odd("its answer does not unpack".into()))?;
         link.buf.advance(n);
-        let is_stream = answer.content == Content::Events;
+        let is_stream = kind == Content::Events && answer.status == 200;
         if let (true, Some(id)) = (is_stream, &id) {
             said.outcome = in_events(&mut content, id);
         }
@@ -154,11 +162,29 @@ async fn once(
     if rest.is_done() && answer.keep_alive {
         shared.pool.put(key, link);
     }
-    if answer.status >= 400 {
-        return Err(Failed::Odd(complaint(answer.status, &content)));
-    }
-    if let (Content::Json, Some(id)) = (answer.content, &id) {
+    if let (Content::Json, Some(id)) = (kind, &id) {
         said.outcome = outcome(&content, id);
+    }
+    if answer.status >= 300 {
+        let has_session = headers::value(&carried.request.crossing, "mcp-session-id").is_some();
+        let by = shared.pool.reader(to);
+        let is_error = kind == Content::Json && matches!(said.outcome, Some(Err(_)));
+        let is_forgotten = has_session && forgotten::says_so(answer.status, &content);
+        let is_answer = match answer.status {
+            403 => !target.is_hub,
+            404 => !has_session || rpc_error::to_agent(&carried.body, &content, true).is_some(),
+            status => !matches!(status, 401 | 407),
+        };
+        if is_error && is_answer && !is_forgotten {
+            return Ok(said);
+        }
+        if let Some(failed) = refusal(&answer, target, has_session, by.as_ref()) {
+            return Err(failed);
+        }
+        if is_forgotten && forgotten::is_possible(answer.status) {
+            return Err(Failed::Missing { has_session });
+        }
+        return Err(Failed::Odd(complaint(answer.status, &content)));
     }
     match (&said.outcome, &id) {
         (None, Some(_)) => Err(Failed::Odd("its answer holds no response".into())),
@@ -183,12 +209,36 @@ pub(super) async fn link(
     connected.map_err(Failed::Away)
 }
 
+/// Header `lines` that ask for an answer which is not packed.
+fn plain(lines: &[u8]) -> Vec<u8> {
+    let is_it = |name: &str| name.eq_ignore_ascii_case("accept-encoding");
+    let mut lines = headers::without(lines, is_it);
+    headers::push(&mut lines, "Accept-Encoding", "identity");
+    lines
+}
+
 /// Sends a request, and waits for the head of its answer, which is no refusal.
 pub(super) async fn begin(
     shared: &Shared,
     link: &mut Link,
     carried: &Carried<'_>,
     target: &Target<'_>,
+    server: &ServerName,
+) -> Result<Answer, Failed> {
+    let answer = exchange(shared, link, carried, target, server).await?;
+    let has_session = target.mailbox.is_some()
+        || headers::value(&carried.request.crossing, "mcp-session-id").is_some();
+    let by = shared.pool.reader(target.to());
+    refusal(&answer, target, has_session, by.as_ref()).map_or(Ok(answer), Err)
+}
+
+/// Sends a request, and waits for the head of its answer.
+async fn exchange(
+    shared: &Shared,
+    link: &mut Link,
+    carried: &Carried<'_>,
+    target: &Target<'_>,
+    server: &ServerName,
 ) -> Result<Answer, Failed> {
     let (request, to) = (carried.request, target.to());
     let by = shared.pool.reader(to);
@@ -202,9 +252,10 @@ pub(super) async fn begin(
     }
     send(link, &head, &carried.body).await?;
     let answer = answer(link, &request.method).await?;
-    let has_session =
-        target.mailbox.is_some() || headers::value(&request.crossing, "mcp-session-id").is_some();
-    refusal(&answer, target, has_session, by.as_ref()).map_or(Ok(answer), Err)
+    shared
+        .remembered
+        .take(server, &target.upstream, to, &answer);
+    Ok(answer)
 }
 
 /// Sends a request.

@@ -1,56 +1,33 @@
 //! One try of a request: sent once, and its answer passed on if it is one for
 //! the agent.
 
-use std::sync::Arc;
+use std::io;
 
 use tokio::net::TcpStream;
 
-use crate::types::evidence;
-use crate::types::identity::ServerName;
+use crate::types::upstream::Endpoint;
 
 use super::detour::Detour;
-use super::exchange::{Exchange, Lost, while_wanted};
+use super::errand::Errand;
+use super::exchange::{Exchange, while_wanted};
 use super::excuse::Failed;
 use super::fate::Fate;
 use super::forgotten;
 use super::framing::Framing;
-use super::greeting::{self, Greeting};
-use super::guests::{self, Beside};
-use super::head::Answer;
+use super::head::{Answer, Request};
 use super::headers::{self, Content};
 use super::legacy;
 use super::listen::Shared;
+use super::look::{self, Found, LONGEST_HELD};
 use super::peer::Peer;
+use super::pool::{Key, Link};
 use super::refusal::refusal;
-use super::relay::{Edit, End, Passing};
-use super::rpc::{self, Members};
-use super::session::{ID, Message, Session};
-use super::step::{self, Response, Step};
+use super::relay::{End, Passing};
+use super::rpc;
+use super::session::ID;
+use super::step::Step;
 use super::target::{Carried, Door, Target};
 use super::upload::{Gone, Upload};
-
-/// The longest JSON that is held back until it is whole, in bytes.
-const LONGEST_HELD: usize = 64 * 1024;
-
-/// A request on its way.
-#[derive(Clone, Copy)]
-pub(super) struct Errand<'a> {
-    pub(super) shared: &'a Arc<Shared>,
-    pub(super) server: &'a ServerName,
-    pub(super) door: Door<'a>,
-    pub(super) step: Step,
-    /// The agent's, if it is one that we know.
-    pub(super) session: Option<&'a Arc<Session>>,
-    /// What is shown beside the tools of the server.
-    pub(super) beside: Option<&'a Beside>,
-}
-
-impl Errand<'_> {
-    /// True for messages that were read whole, and are answered where they came.
-    fn is_json(&self, carried: &Carried<'_>) -> bool {
-        self.door == Door::Mcp && carried.request.is_json
-    }
-}
 
 /// Sends the request once, and passes the answer on if it is one for the agent.
 pub(super) async fn attempt(
@@ -73,26 +50,15 @@ pub(super) async fn attempt(
         let stream = legacy::stream(shared, agent, server, carried.request, target);
         return Box::pin(stream).await;
     }
-    let mapped = session.and_then(|session| session.request(carried.request));
+    let mapped = mapped(errand, carried);
     let request = mapped.as_ref().unwrap_or(carried.request);
     let key = shared.pool.key(server, to, target.voice());
-    let link = if let Some(link) = shared.pool.take(key) {
-        link
-    } else {
-        let connected = shared
-            .pool
-            .connect(to, target.owner(), shared.patience.away);
-        match while_wanted(agent, Box::pin(connected)).await? {
-            Ok(link) => link,
-            Err(error) => return Ok(Err(Failed::Away(error))),
-        }
+    let link = match connect(shared, agent, key, target).await? {
+        Ok(link) => link,
+        Err(error) => return Ok(Err(Failed::Away(error))),
     };
-    let framing = request.body.map(|_| match carried.rest {
-        rest if rest.is_done() => Framing::Length(carried.body.len() as u64),
-        rest => rest,
-    });
     let by = shared.pool.reader(to);
-    let mut head = target.head(request, framing);
+    let mut head = target.head(request, framing(request, carried));
     if let Some(by) = &by {
         head = by.head(&head, to);
     }
@@ -106,6 +72,21 @@ pub(super) async fn attempt(
         Err(why) if exchange.upload.is_unsent() => return Ok(Err(Failed::Unsent(why))),
         Err(why) => return Ok(Err(Failed::Lost(why))),
     };
+    shared
+        .remembered
+        .take(server, &target.upstream, to, &answer);
+    let status = answer.status;
+    let is_mcp = answer.content != Content::Other || answer.packed.is_some();
+    let is_well = status == 200 && is_mcp && errand.is_json(carried);
+    let mut edit = look::said(
+        errand,
+        &mut exchange,
+        &mut answer,
+        carried,
+        target,
+        openings,
+    )
+    .await?;
     let by = by.as_ref();
     let refused = judge(
         errand,
@@ -119,17 +100,17 @@ pub(super) async fn attempt(
     if let Some(failed) = refused.await? {
         return Ok(Err(failed));
     }
-    let mut edit = None;
-    let is_step = match errand.step {
-        Step::Hello => true,
-        Step::List { .. } => session.is_some() || errand.beside.is_some(),
-        Step::Started | Step::Other => false,
-    };
-    if is_step && answer.status == 200 {
-        match look(errand, &mut exchange, &mut answer, carried, target).await? {
-            Ok(found) => edit = found,
+    let mut is_read = false;
+    if errand.is_read() && answer.status == 200 && edit.is_none() {
+        match look::look(errand, &mut exchange, &mut answer, carried, target).await? {
+            Ok(Found::Nothing) => {}
+            Ok(Found::AsItIs) => is_read = true,
+            Ok(Found::Other(other)) => (is_read, edit) = (true, Some(other)),
             Err(why) => return Ok(Err(Failed::Lost(why))),
         }
+    }
+    if errand.step == Step::Hello && !is_read {
+        no_greeting(errand, target, status);
     }
     if let Some(session) = session {
         session.answer(&mut answer.crossing);
@@ -143,7 +124,6 @@ pub(super) async fn attempt(
         edit,
         fate: is_stream.then(|| Fate::new(server, to, &carried.body)),
     };
-    let is_well = answer.status == 200 && errand.is_json(carried);
     let end = exchange.relay(answer, passing).await?;
     if is_well && end != End::Cut {
         for step in rpc::steps(&carried.body) {
@@ -154,6 +134,51 @@ pub(super) async fn attempt(
         shared.pool.put(key, exchange.link);
     }
     Ok(Ok(end))
+}
+
+/// The request as the upstream gets it; None if it may go as it is.
+fn mapped(errand: Errand<'_>, carried: &Carried<'_>) -> Option<Request> {
+    let session = errand.session;
+    let mapped = session.and_then(|session| session.request(carried.request));
+    if !errand.is_read() {
+        return mapped;
+    }
+    look::plain(mapped.as_ref().unwrap_or(carried.request)).or(mapped)
+}
+
+/// How the body is framed on its way up.
+fn framing(request: &Request, carried: &Carried<'_>) -> Option<Framing> {
+    request.body.map(|_| match carried.rest {
+        rest if rest.is_done() => Framing::Length(carried.body.len() as u64),
+        rest => rest,
+    })
+}
+
+/// A connection that waits, or a new one.
+async fn connect(
+    shared: &Shared,
+    agent: &mut Peer<TcpStream>,
+    key: Key,
+    target: &Target<'_>,
+) -> Result<io::Result<Link>, Gone> {
+    if let Some(link) = shared.pool.take(key) {
+        return Ok(Ok(link));
+    }
+    let connected = shared
+        .pool
+        .connect(target.to(), target.owner(), shared.patience.away);
+    while_wanted(agent, Box::pin(connected)).await
+}
+
+/// Notes that a server opens no MCP session.
+fn no_greeting(errand: Errand<'_>, target: &Target<'_>, status: u16) {
+    let (shared, server) = (errand.shared, errand.server);
+    let failed = Failed::Odd(format!(
+        "it does not answer `initialize` as an MCP server does (HTTP {status})"
+    ));
+    let why = failed.trouble(server, Some(target.home()));
+    tracing::warn!(%server, why, "an MCP session was not opened");
+    shared.ledger.fail(server, &why);
 }
 
 /// What in an answer is not for the agent; holds back as much of it as has to
@@ -194,61 +219,4 @@ async fn judge(
         });
     }
     Ok(None)
-}
-
-/// Looks at the answer to a step of an MCP session, holding it back until its
-/// response is here: an `initialize` begins a session of ours.
-async fn look(
-    errand: Errand<'_>,
-    exchange: &mut Exchange<'_>,
-    answer: &mut Answer,
-    carried: &Carried<'_>,
-    target: &Target<'_>,
-) -> Result<Result<Option<Edit>, Lost>, Gone> {
-    let content = answer.content;
-    let find = |bytes: &[u8], whole| match step::response(content, bytes, whole) {
-        Response::Open => None,
-        Response::None => Some(None),
-        Response::At(at) => Some(Some((bytes[at.clone()].to_vec(), at))),
-    };
-    let (response, at) = match exchange.peek(answer.body, find).await? {
-        Ok(Some(Some(found))) => found,
-        Ok(_) => return Ok(Ok(None)),
-        Err(why) => return Ok(Err(why)),
-    };
-    let text = str::from_utf8(&response).ok().and_then(Members::of);
-    let Some(result) = text.as_ref().and_then(|message| message.last("result")) else {
-        return Ok(Ok(None));
-    };
-    match (errand.step, errand.session) {
-        (Step::List { .. }, session) => {
-            if let (Some(session), Some((tools, next))) = (session, rpc::page(result, "tools")) {
-                session.note(|standing| standing.shown.page(&tools, next.is_none()));
-            }
-            let edit = errand.beside.and_then(|beside| {
-                let text = guests::append(&response, &beside.tools)?;
-                beside.note(errand.shared);
-                Some(Edit { at, text })
-            });
-            Ok(Ok(edit))
-        }
-        (Step::Hello, _) => {
-            let Some(greeting) = Greeting::read(result) else {
-                return Ok(Ok(None));
-            };
-            let hello = Message {
-                lines: carried.request.crossing.clone(),
-                body: carried.body.clone(),
-            };
-            let theirs = headers::value(&answer.crossing, ID);
-            let session = Session::new(errand.server, hello, target.to(), theirs, greeting);
-            let session = errand.shared.sessions.open(session);
-            session.answer(&mut answer.crossing);
-            let step = evidence::Step::Initialized;
-            errand.shared.ledger.note(errand.server, step);
-            let promise = greeting::promise(&response, target.is_hub);
-            Ok(Ok(promise.map(|text| Edit { at, text })))
-        }
-        _ => Ok(Ok(None)),
-    }
 }

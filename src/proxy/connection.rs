@@ -18,6 +18,7 @@ use crate::types::identity::ServerName;
 use super::answer;
 use super::forward::forward;
 use super::framing::Framing;
+use super::gate;
 use super::head::{self, Refusal, Request};
 use super::listen::Shared;
 use super::peer::Peer;
@@ -41,7 +42,7 @@ pub(super) async fn serve(shared: Arc<Shared>, io: TcpStream, is_known: Arc<Atom
         let request = next(&shared, &mut agent, place.is_some(), stop.as_mut()).await;
         let end = match request {
             None => return,
-            Some(Err(refusal)) => refuse(&mut agent, refusal).await,
+            Some(Err(refusal)) => refuse(&shared, &mut agent, refusal).await,
             Some(Ok(request)) => {
                 if place.is_none() {
                     is_known.store(true, Ordering::Relaxed);
@@ -162,9 +163,28 @@ async fn read_body(
     }
 }
 
-async fn refuse(agent: &mut Peer<TcpStream>, refusal: Refusal) -> Result<End, Gone> {
+async fn refuse(
+    shared: &Shared,
+    agent: &mut Peer<TcpStream>,
+    refusal: Refusal,
+) -> Result<End, Gone> {
     tracing::debug!(?refusal, "refused a request");
     match refusal {
+        Refusal::Unreplaced => {
+            let why = format!(
+                "this agent does not replace the variable `{}` in its MCP settings: set \
+                 `mcp_inject = \"stdio\"` for it in config.toml",
+                gate::VARIABLE
+            );
+            // All of its entries have it.
+            for server in shared.live.borrow().upstreams.keys() {
+                shared.ledger.fail(server, &why);
+            }
+            if !shared.has_warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!("{why}");
+            }
+            say(agent, 403, &why).await
+        }
         Refusal::Forbidden => say(agent, 403, "this proxy belongs to another session").await,
         Refusal::Malformed(why) => say(agent, 400, why).await,
         Refusal::TooLong => say(agent, 431, "the head is too long").await,

@@ -66,7 +66,8 @@ impl Detours {
                 .filter(|name| !is_cgi || *name != "HTTP_PROXY");
             let (name, value) = names.find_map(|name| Some((name, value(name)?)))?;
             let probe = Matcher::builder().http(value).build();
-            if probe.intercept(&Uri::from_static("http://h/")).is_none() {
+            let is_proxy = probe.intercept(&Uri::from_static("http://h/")).is_some();
+            if !is_proxy || !has_sound_port(value) {
                 unusable.push(name);
                 return None;
             }
@@ -209,12 +210,21 @@ impl fmt::Display for Detour {
 }
 
 fn is_here(to: &Endpoint) -> bool {
-    to.is_loopback()
-        || to
-            .host
-            .to_ascii_lowercase()
-            .trim_end_matches('.')
-            .ends_with("localhost")
+    let host = to.host.to_ascii_lowercase();
+    let host = host.trim_end_matches('.');
+    to.is_loopback() || host == "localhost" || host.ends_with(".localhost")
+}
+
+/// False for the URL of a proxy whose port is none: it would become another.
+fn has_sound_port(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let behind = place.rsplit(']').next().unwrap_or_default();
+    match behind.rsplit_once(':') {
+        None | Some((_, "")) => true,
+        Some((_, port)) => port.parse::<u16>().is_ok_and(|port| port > 0),
+    }
 }
 
 /// An exemption's host, and its port if it is of one only.

@@ -120,7 +120,14 @@ impl Exchange<'_> {
     pub(super) async fn is_forgotten(&mut self, answer: &Answer) -> Result<bool, Gone> {
         let judge = |content: &[u8], whole| {
             let is_enough = whole || content.len() > forgotten::LONGEST;
-            is_enough.then(|| whole && forgotten::says_so(answer.status, content))
+            is_enough.then(|| {
+                let unpacked = match answer.packed {
+                    Some((coding, _)) => coding.unpack(content, forgotten::LONGEST).ok(),
+                    None => None,
+                };
+                let content = unpacked.as_deref().unwrap_or(content);
+                whole && forgotten::says_so(answer.status, content)
+            })
         };
         let said = self.peek(answer.body, judge).await?;
         Ok(matches!(said, Ok(Some(true))))

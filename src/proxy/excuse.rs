@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::credential::Ungranted;
 use crate::types::agent::Transport;
 use crate::types::identity::ServerName;
-use crate::types::upstream::Endpoint;
+use crate::types::upstream::{Endpoint, Scheme};
 
 use super::exchange::Lost;
 use super::target::Door;
@@ -22,6 +22,8 @@ pub(super) enum Failed {
     WrongDoor(Transport),
     NotGet,
     NotPost,
+    /// There is a session, and nothing to listen to in it.
+    NoStream,
     /// The stream that messages are posted for has ended.
     Closed,
     /// The configured header of this name cannot be sent.
@@ -47,10 +49,17 @@ pub(super) enum Failed {
     Forgotten(Arc<Self>),
     /// It sends us to another URL, if that can be told.
     Moved(Option<Endpoint>),
+    /// It sends us to another path of its own.
+    Redirected(Endpoint),
     /// There is no connection to be had.
     Away(io::Error),
     /// Its stream of events does not begin as it must.
     BadStream(&'static str),
+    /// It answers a request of ours with a JSON-RPC error.
+    Error {
+        code: Option<i64>,
+        message: String,
+    },
     /// It says something that is no answer to a request of ours.
     Odd(String),
     /// The connection had ended before the request could be sent.
@@ -67,108 +76,221 @@ impl Failed {
             Self::NotGet | Self::NotPost | Self::WrongDoor(Transport::Sse) => 405,
             Self::WrongDoor(Transport::Http) => 404,
             Self::Closed => 410,
-            Self::Away(_) | Self::BadStream(_) | Self::Odd(_) | Self::Unsent(_) | Self::Lost(_) => {
-                502
-            }
+            Self::Away(_)
+            | Self::BadStream(_)
+            | Self::Odd(_)
+            | Self::Error { .. }
+            | Self::Unsent(_)
+            | Self::Lost(_) => 502,
             Self::Absent if door != Door::Mcp => 404,
             _ if door != Door::Mcp => 502,
             _ => 405,
         }
     }
 
+    /// True if it is about the server, rather than about the request.
+    pub(super) fn is_of_server(&self) -> bool {
+        !matches!(
+            self,
+            Self::Absent
+                | Self::WrongDoor(_)
+                | Self::NotGet
+                | Self::NotPost
+                | Self::NoStream
+                | Self::Closed
+                | Self::Missing { has_session: true }
+        )
+    }
+
     /// The sentences; `at` is where the server is, if there is one.
     pub(super) fn words(&self, server: &ServerName, at: Option<&Endpoint>) -> String {
-        let who = match at {
+        let Excuse { what, done, cure } = self.excuse(server, at);
+        match (done, cure) {
+            (Done::Unsaid, _) => what,
+            (Done::Unknown, _) => format!(
+                "{what}. The call may or may not have been executed: look before you make it again"
+            ),
+            (Done::Nothing, Cure::None) => format!("{what}. Nothing was done"),
+            (Done::Nothing, Cure::Agent(cure)) => format!("{what}. Nothing was done; {cure}"),
+            (Done::Nothing, Cure::User(cure)) => {
+                format!("{what}. Nothing was done; the user has to {cure}")
+            }
+        }
+    }
+
+    /// What is wrong with the server, for the user: no call was made.
+    pub(super) fn trouble(&self, server: &ServerName, at: Option<&Endpoint>) -> String {
+        let Excuse { what, cure, .. } = self.excuse(server, at);
+        match cure {
+            Cure::User(cure) => format!("{what}: {cure}"),
+            Cure::Agent(_) | Cure::None => what,
+        }
+    }
+
+    /// Failures of requests that took a way which is none.
+    fn of_door(&self, server: &ServerName, who: &str) -> Excuse {
+        let segment = server.segment();
+        unsaid(match self {
+            Self::WrongDoor(Transport::Http) => {
+                format!("{who} speaks streamable HTTP: use /{segment}/mcp")
+            }
+            Self::WrongDoor(Transport::Sse) => {
+                format!("{who} speaks the SSE transport: use /{segment}/sse")
+            }
+            Self::NotGet => format!("{who} speaks the SSE transport: open its stream by GET"),
+            Self::NotPost => format!("{who} takes messages by POST"),
+            Self::NoStream => format!("{who} has no stream of events to listen to"),
+            Self::Closed => {
+                let what = format!("the stream of {who} has ended");
+                return nothing(what, Cure::Agent("connect to it again"));
+            }
+            _ => format!("this session has no MCP server `{server}`"),
+        })
+    }
+
+    fn excuse(&self, server: &ServerName, at: Option<&Endpoint>) -> Excuse {
+        let who = match at.filter(|at| at.scheme != Scheme::Hosted) {
             Some(at) => format!("the MCP server `{server}` at {at}"),
             None => format!("the MCP server `{server}`"),
         };
         let table = table(server);
         let another = another(server);
+        let url = || format!("correct its `url` under `{table}`, or in `.mcp.json`");
         match self {
-            Self::Absent => format!("this session has no MCP server `{server}`"),
-            Self::WrongDoor(Transport::Http) => {
-                let segment = server.segment();
-                format!("{who} speaks streamable HTTP: use /{segment}/mcp")
-            }
-            Self::WrongDoor(Transport::Sse) => {
-                let segment = server.segment();
-                format!("{who} speaks the SSE transport: use /{segment}/sse")
-            }
-            Self::NotGet => format!("{who} speaks the SSE transport: open its stream by GET"),
-            Self::NotPost => format!("{who} takes messages by POST"),
-            Self::Closed => {
-                format!("the stream of {who} has ended. Nothing was done; connect to it again")
-            }
-            Self::Unsound(name) => format!(
-                "{who} cannot be called: its header `{name}` cannot be sent. Nothing was done; \
-                 the user has to correct `headers` under `{table}`, or in `.mcp.json`"
+            Self::Absent
+            | Self::WrongDoor(_)
+            | Self::NotGet
+            | Self::NotPost
+            | Self::NoStream
+            | Self::Closed => self.of_door(server, &who),
+            Self::Unsound(name) => user(
+                format!("{who} cannot be called: its header `{name}` cannot be sent"),
+                format!("correct `headers` under `{table}`, or in `.mcp.json`"),
             ),
-            Self::Stale => format!(
-                "{who} does not know this session any more, and registering again has not \
-                 succeeded yet. Nothing was done; try again in a few seconds"
+            Self::Stale => nothing(
+                format!(
+                    "{who} does not know this session any more, and registering again has not \
+                     succeeded yet"
+                ),
+                Cure::Agent("try again in a few seconds"),
             ),
-            Self::Refused(status) => format!(
-                "{who} refuses its credential with HTTP {status}. Nothing was done; the user has \
-                 to set another one: `headers` under `{table}`, or in `.mcp.json`"
+            Self::Refused(status) => user(
+                format!("{who} refuses its credential with HTTP {status}"),
+                format!("set another one: `headers` under `{table}`, or in `.mcp.json`"),
             ),
-            Self::Ungranted(Ungranted { kind, why }) => format!(
-                "{who} cannot be called: its credential ({kind}) cannot be had: {why}. Nothing was \
-                 done; the user has to mend that, or to set another: {another}"
+            Self::Ungranted(Ungranted { kind, why }) => user(
+                format!("{who} cannot be called: its credential ({kind}) cannot be had: {why}"),
+                format!("mend that, or to set another: {another}"),
             ),
             Self::Denied { status, kind, why } => {
                 let why = why
                     .as_ref()
                     .map_or_else(String::new, |why| format!(", and there is no other: {why}"));
-                format!(
-                    "{who} refuses its credential ({kind}) with HTTP {status}{why}. Nothing was \
-                     done; the user has to set another: {another}, or `auth` under `{table}`"
+                user(
+                    format!("{who} refuses its credential ({kind}) with HTTP {status}{why}"),
+                    format!("set another: {another}, or `auth` under `{table}`"),
                 )
             }
-            Self::Missing { has_session: true } => format!(
-                "{who} has forgotten this MCP session. Nothing was done; connect to it again"
+            Self::Missing { has_session: true } => nothing(
+                format!("{who} has forgotten this MCP session"),
+                Cure::Agent("connect to it again"),
             ),
             Self::Forgotten(why) => {
                 let why = match &**why {
                     Self::Lost(why) => why.to_string(),
                     Self::Odd(why) => why.clone(),
+                    Self::Error { message, .. } => format!("it answers with an error: {message}"),
                     Self::Missing { .. } => "it is not there (HTTP 404)".into(),
-                    why => return why.words(server, at),
+                    why => return why.excuse(server, at),
                 };
-                format!(
-                    "{who} has forgotten this MCP session, and it cannot be opened anew: {why}. \
-                     Nothing was done; connect to it again"
+                nothing(
+                    format!(
+                        "{who} has forgotten this MCP session, and it cannot be opened anew: {why}"
+                    ),
+                    Cure::Agent("connect to it again"),
                 )
             }
-            Self::Missing { has_session: false } => format!(
-                "{who} is not there (HTTP 404). Nothing was done; the user has to correct its \
-                 `url` under `{table}`, or in `.mcp.json`"
-            ),
+            Self::Missing { has_session: false } => {
+                user(format!("{who} is not there (HTTP 404)"), url())
+            }
             Self::Moved(to) => {
                 let to = to
                     .as_ref()
                     .map_or_else(String::new, |to| format!(" to {to}"));
-                format!(
-                    "{who} has moved{to}. Nothing was done; the user has to correct its `url` \
-                     under `{table}`, or in `.mcp.json`"
-                )
+                user(format!("{who} has moved{to}"), url())
             }
-            Self::Away(why) if is_distrust(why) => {
-                format!("{who} is not spoken to: {why}. Nothing was done")
-            }
-            Self::Away(why) => {
-                format!("{who} cannot be reached: {why}. Nothing was done; try again later")
-            }
-            Self::BadStream(why) => format!("{who} cannot be used: {why}. Nothing was done"),
-            Self::Odd(why) => format!("{who} cannot be used: {why}"),
-            Self::Unsent(why) => {
-                format!("{who} takes no requests: {why}. Nothing was done; try again later")
-            }
-            Self::Lost(why) => format!(
-                "{who} gave no answer: {why}. The call may or may not have been executed: look \
-                 before you make it again"
+            Self::Redirected(to) => user(
+                format!("{who} redirects from path to path, to {to} at last"),
+                url(),
             ),
+            Self::Away(why) if is_distrust(why) => {
+                nothing(format!("{who} is not spoken to: {why}"), Cure::None)
+            }
+            Self::Away(why) => nothing(
+                format!("{who} cannot be reached: {why}"),
+                Cure::Agent("try again later"),
+            ),
+            Self::BadStream(why) => nothing(format!("{who} cannot be used: {why}"), Cure::None),
+            Self::Odd(why) => unsaid(format!("{who} cannot be used: {why}")),
+            Self::Error { message, .. } => unsaid(format!(
+                "{who} cannot be used: it answers with an error: {message}"
+            )),
+            Self::Unsent(why) => nothing(
+                format!("{who} takes no requests: {why}"),
+                Cure::Agent("try again later"),
+            ),
+            Self::Lost(why) => Excuse {
+                what: format!("{who} gave no answer: {why}"),
+                done: Done::Unknown,
+                cure: Cure::None,
+            },
         }
     }
+}
+
+/// What is wrong, and nothing besides.
+fn unsaid(what: String) -> Excuse {
+    Excuse {
+        what,
+        done: Done::Unsaid,
+        cure: Cure::None,
+    }
+}
+
+fn nothing(what: String, cure: Cure) -> Excuse {
+    Excuse {
+        what,
+        done: Done::Nothing,
+        cure,
+    }
+}
+
+fn user(what: String, cure: String) -> Excuse {
+    nothing(what, Cure::User(cure))
+}
+
+/// A failure in words: what is wrong, whether anything was done, the way out.
+struct Excuse {
+    what: String,
+    done: Done,
+    cure: Cure,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Done {
+    Nothing,
+    /// Nobody can say.
+    Unknown,
+    /// It makes no difference.
+    Unsaid,
+}
+
+enum Cure {
+    None,
+    /// For the agent itself.
+    Agent(&'static str),
+    /// For its user: behind "to".
+    User(String),
 }
 
 /// How another credential is set.
@@ -187,108 +309,4 @@ fn table(server: &ServerName) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_out_is_said() {
-        let name = |name: &str| -> ServerName { name.parse().expect("a name") };
-        let at: Endpoint = "https://h/mcp?key=secret".parse().expect("a URL");
-        let moved = "https://h/mcp/?key=secret".parse().ok();
-        for (failed, server, status, said) in [
-            (
-                Failed::Refused(401),
-                "docs",
-                405,
-                "`headers` under `[mcp_servers.docs]`",
-            ),
-            (
-                Failed::Refused(403),
-                "my docs",
-                405,
-                "under `[mcp_servers.\"my docs\"]`",
-            ),
-            (
-                Failed::Ungranted(Ungranted {
-                    kind: "command",
-                    why: "`gcloud` failed with exit status: 1".into(),
-                }),
-                "docs",
-                405,
-                "its credential (command) cannot be had: `gcloud` failed with exit status: 1. \
-                 Nothing was done; the user has to mend that, or to set another: \
-                 `wrapper mcp token SESSION docs`",
-            ),
-            (
-                Failed::Denied {
-                    status: 401,
-                    kind: "env",
-                    why: Some("it is old".into()),
-                },
-                "my docs",
-                405,
-                "refuses its credential (env) with HTTP 401, and there is no other: it is old. \
-                 Nothing was done; the user has to set another: \
-                 `wrapper mcp token SESSION 'my docs'`, or `auth` under `[mcp_servers.\"my docs\"]`",
-            ),
-            (
-                Failed::Denied {
-                    status: 403,
-                    kind: "static",
-                    why: None,
-                },
-                "docs",
-                405,
-                "refuses its credential (static) with HTTP 403. Nothing was done",
-            ),
-            (
-                Failed::Missing { has_session: true },
-                "docs",
-                405,
-                "connect to it again",
-            ),
-            (
-                Failed::Missing { has_session: false },
-                "docs",
-                405,
-                "correct its `url`",
-            ),
-            (
-                Failed::Moved(moved),
-                "docs",
-                405,
-                "has moved to https://h/mcp/?****.",
-            ),
-            (Failed::Moved(None), "docs", 405, "has moved."),
-            (
-                Failed::WrongDoor(Transport::Sse),
-                "my docs",
-                405,
-                "use /my%20docs/sse",
-            ),
-            (
-                Failed::WrongDoor(Transport::Http),
-                "docs",
-                404,
-                "use /docs/mcp",
-            ),
-            (
-                Failed::Unsound("X Y".into()),
-                "docs",
-                405,
-                "its header `X Y`",
-            ),
-            (Failed::Closed, "docs", 410, "connect to it again"),
-            (Failed::Lost(Lost::Closed), "docs", 502, "may or may not"),
-        ] {
-            let words = failed.words(&name(server), Some(&at));
-            assert!(words.contains(said), "{words}");
-            assert!(
-                words.contains(server) && words.contains("https://h/mcp?****"),
-                "{words}"
-            );
-            assert!(!words.contains("secret"), "{words}");
-            assert_eq!(failed.status(Door::Mcp), status, "{words}");
-        }
-    }
-}
+mod tests;

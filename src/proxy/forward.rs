@@ -10,8 +10,9 @@ use crate::types::identity::ServerName;
 
 use super::absent;
 use super::answer;
-use super::attempt::{Errand, attempt};
+use super::attempt::attempt;
 use super::chances::Chances;
+use super::errand::Errand;
 use super::exchange::while_wanted;
 use super::excuse::Failed;
 use super::guests::{self, Beside};
@@ -21,7 +22,7 @@ use super::listen::Shared;
 use super::listening;
 use super::peer::Peer;
 use super::relay::End;
-use super::reopen::reopen;
+use super::reopen::{is_forgotten, reopen};
 use super::rpc;
 use super::session::{self, ID, Message, Session};
 use super::step::{self, Step};
@@ -29,7 +30,7 @@ use super::target::{Carried, Door, Target};
 use super::upload::Gone;
 
 /// How often an MCP session is opened anew for one request.
-const MOST_OPENINGS: u32 = 3;
+const MOST_OPENINGS: u32 = 2;
 
 /// Forwards `carried` to `server` by `door` and answers the agent, whatever
 /// happens.
@@ -122,7 +123,7 @@ async fn deliver(
                 break (failed, Some(target.upstream));
             }
         }
-        let generation = session.map(|session| session.generation_at(target.to()));
+        let generation = session.map(|session| session.generation_at(target.home()));
         let mut failed = if target.is_call && target.token.is_none() {
             Failed::Stale
         } else if generation == Some(None) {
@@ -133,10 +134,25 @@ async fn deliver(
                 Err(failed) => failed,
             }
         };
+        if may_repeat
+            && generation != Some(None)
+            && chances.returns(shared, server, &target, &failed)
+        {
+            continue;
+        }
         if let (Failed::Missing { .. }, Some(session), Some(seen)) = (&failed, session, generation)
             && may_repeat
             && openings < MOST_OPENINGS
         {
+            if request.method == "GET" && seen.is_some() {
+                // It may have no stream: only a POST tells of the session.
+                let forgotten = Box::pin(is_forgotten(shared, session));
+                match while_wanted(agent, forgotten).await? {
+                    Ok(true) => {}
+                    Ok(false) => break (Failed::NoStream, Some(target.upstream)),
+                    Err(failed) => break (failed, Some(target.upstream)),
+                }
+            }
             if request.method == "DELETE" {
                 // What is to be ended is over already.
                 let done = answer::json("", request.keep_alive);
@@ -163,6 +179,10 @@ async fn deliver(
         tracing::debug!(%server, "not a server of this session");
     } else {
         tracing::warn!(%server, why, "a request failed");
+        if failed.is_of_server() {
+            let at = at.as_ref().map(|upstream| &upstream.endpoint);
+            shared.ledger.fail(server, &failed.trouble(server, at));
+        }
     }
     apologize(agent, door, &carried, &failed, &why).await
 }

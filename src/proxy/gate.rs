@@ -6,6 +6,9 @@ use httparse::Header;
 
 use crate::types::identity::Token;
 
+/// The variable that agents find the key in, as it stands in their settings.
+pub(super) const VARIABLE: &str = "WRAPPER_MCP_KEY";
+
 /// The session's key, and the names by which the proxy may be called.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -34,6 +37,13 @@ impl Gate {
             && host.is_some_and(here)
             && named(headers, "origin").next().is_none()
     }
+}
+
+/// True if the key's variable stands where the key should: the agent does not
+/// replace variables in its settings.
+pub(super) fn is_unreplaced(headers: &[Header<'_>]) -> bool {
+    let key = only(headers, "authorization").and_then(|value| str::from_utf8(value).ok());
+    key.is_some_and(|key| key.contains(VARIABLE))
 }
 
 /// The values of every header called `name`.

@@ -8,8 +8,9 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Status};
 
 use super::framing::Framing;
-use super::gate::{Gate, named};
+use super::gate::{self, Gate, named};
 use super::headers::{self, Content};
+use super::unpack::Coding;
 
 /// The longest head of either side.
 pub(super) const LONGEST_HEAD: usize = 32 * 1024;
@@ -38,6 +39,8 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Forbidden,
+    /// The variable of the key stands there in its place.
+    Unreplaced,
     Malformed(&'static str),
     TooLong,
 }
@@ -52,6 +55,10 @@ pub(super) struct Answer {
     pub(super) keep_alive: bool,
     /// Status line and header lines that go on to the agent.
     pub(super) crossing: Vec<u8>,
+    /// What the body is once it is unpacked, if it comes packed.
+    pub(super) packed: Option<(Coding, Content)>,
+    /// The values of its `Set-Cookie` headers, which are for us.
+    pub(super) cookies: Vec<String>,
 }
 
 /// An answer that is none of HTTP/1.1.
@@ -72,7 +79,11 @@ pub(super) fn request(input: &[u8], gate: &Gate) -> Result<Option<(usize, Reques
     };
     let headers = &*head.headers;
     if !gate.admits(headers) {
-        return Err(Refusal::Forbidden);
+        return Err(if gate::is_unreplaced(headers) {
+            Refusal::Unreplaced
+        } else {
+            Refusal::Forbidden
+        });
     }
     let (method, target) = (head.method.unwrap_or(""), head.path.unwrap_or(""));
     if !target.starts_with('/') {
@@ -120,11 +131,13 @@ pub(super) fn answer(input: &[u8], method: &str) -> Result<Option<(usize, Answer
             .map_err(BadAnswer)?
             .unwrap_or(Framing::UntilClose),
     };
-    let encoded = named(headers, "content-encoding").next().is_some();
+    let coding = named(headers, "content-encoding").find(|name| *name != b"identity");
+    let packed = coding.and_then(Coding::of);
+    let cookies = named(headers, "set-cookie").filter_map(|value| str::from_utf8(value).ok());
     let answer = Answer {
         status,
         body,
-        content: if encoded {
+        content: if coding.is_some() {
             Content::Other
         } else {
             headers::content(headers)
@@ -133,6 +146,8 @@ pub(super) fn answer(input: &[u8], method: &str) -> Result<Option<(usize, Answer
             && body != Framing::UntilClose
             && !has_word(headers, "connection", "close"),
         crossing: headers::to_agent(status, head.reason.unwrap_or(""), headers),
+        packed: packed.map(|coding| (coding, headers::content(headers))),
+        cookies: cookies.map(str::to_owned).collect(),
     };
     Ok(Some((length, answer)))
 }
@@ -266,6 +281,15 @@ mod tests {
     fn the_key_comes_before_everything_else() {
         let text = "POST /up/mcp HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: x\r\n\r\n";
         assert_eq!(read(text), Err(Refusal::Forbidden));
+        for key in [
+            "${WRAPPER_MCP_KEY}",
+            "{env:WRAPPER_MCP_KEY}",
+            "$WRAPPER_MCP_KEY",
+        ] {
+            let lines = format!("Host: localhost:1\r\nAuthorization: Bearer {key}\r\n");
+            let text = format!("POST /up/mcp HTTP/1.1\r\n{lines}\r\n");
+            assert_eq!(read(&text), Err(Refusal::Unreplaced), "{key}");
+        }
     }
 
     #[test]

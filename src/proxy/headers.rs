@@ -73,12 +73,15 @@ pub(super) fn to_upstream(headers: &[Header<'_>]) -> Vec<u8> {
 }
 
 /// The status line and the lines of the upstream's headers that the agent
-/// gets; the length of a body stays in its place among them.
+/// gets; the length of a body stays in its place among them. Cookies are ours to
+/// keep: agents have no place for them.
 pub(super) fn to_agent(status: u16, reason: &str, headers: &[Header<'_>]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(512);
     let _ = write!(lines, "HTTP/1.1 {status} {reason}\r\n");
     for header in headers {
-        if header.name.eq_ignore_ascii_case("content-length") || !stays(headers, header) {
+        let is_for_us = header.name.eq_ignore_ascii_case("set-cookie");
+        let is_length = header.name.eq_ignore_ascii_case("content-length");
+        if is_length || !is_for_us && !stays(headers, header) {
             line(&mut lines, header);
         }
     }
@@ -203,6 +206,7 @@ mod tests {
             ("Connection", "close"),
             ("content-length", "3"),
             ("WWW-Authenticate", "Bearer"),
+            ("set-cookie", "lb=1"),
             ("Transfer-Encoding", "chunked"),
         ]);
         assert_eq!(

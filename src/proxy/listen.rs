@@ -30,6 +30,7 @@ use super::guests::Guests;
 use super::ledger::Ledger;
 use super::legacy::Mailboxes;
 use super::pool::Pool;
+use super::remembered::Remembered;
 use super::sessions::Sessions;
 use super::talk::{self, Seen};
 
@@ -98,6 +99,7 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     pub(super) live: watch::Receiver<Live>,
     pub(super) pool: Pool,
+    pub(super) remembered: Remembered,
     pub(super) mailboxes: Mailboxes,
     pub(super) sessions: Sessions,
     pub(super) telling: Telling,
@@ -107,6 +109,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     pub(super) places: Semaphore,
     pub(super) stop: CancellationToken,
+    /// The log says that the agent does not know the key.
+    pub(super) has_warned: AtomicBool,
     stale: Arc<Notify>,
     nudged: Mutex<Option<(Option<Token>, Instant)>>,
 }
@@ -139,6 +143,7 @@ impl Proxy {
             gate: Gate::new(settings.key, port),
             live: settings.live,
             pool: Pool::new(settings.hosting, &settings.env),
+            remembered: Remembered::default(),
             mailboxes: Mailboxes::default(),
             sessions: Sessions::default(),
             telling: Telling::new(&settings.context),
@@ -148,6 +153,7 @@ impl Proxy {
             patience: settings.patience,
             places: Semaphore::new(MOST_CONNECTIONS),
             stop: CancellationToken::new(),
+            has_warned: AtomicBool::new(false),
             stale: settings.stale,
             nudged: Mutex::new(None),
         }))
@@ -202,7 +208,7 @@ impl Proxy {
         };
         let seen = timeout(patience, talk::look(party)).await;
         let seen = seen.unwrap_or(Err(Failed::Lost(Lost::Late)));
-        seen.map_err(|failed| failed.words(server, Some(&upstream.endpoint)))
+        seen.map_err(|failed| failed.trouble(server, Some(&upstream.endpoint)))
     }
 }
 

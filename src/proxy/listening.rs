@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::types::pace::Pace;
 use crate::types::upstream::{Credential, Live, Upstream};
 
 use super::greeting::News;
@@ -33,8 +34,6 @@ use super::whole::Whole;
 /// unless its upstream asks for more.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// A stream that lasts this long was well.
-const WELL: Duration = Duration::from_secs(10);
 
 struct Listening<'a> {
     shared: &'a Arc<Shared>,
@@ -46,7 +45,7 @@ struct Listening<'a> {
     generation: u64,
     upstream: Option<Arc<Upstream>>,
     whole: Whole,
-    pause: Duration,
+    pace: Pace,
 }
 
 /// True if the agent wants to listen. Behind an event that it did not hear
@@ -75,7 +74,7 @@ pub(super) async fn listen(
         generation: session.generation(),
         upstream: None,
         whole: Whole::after(headers::value(&request.crossing, "last-event-id")),
-        pause: FIRST_PAUSE,
+        pace: Pace::new(FIRST_PAUSE, LAST_PAUSE),
     };
     listening.run().await
 }
@@ -223,15 +222,13 @@ impl Listening<'_> {
     /// Tries again after a pause. False if the agent must see that the stream
     /// broke off.
     fn again(&mut self) -> bool {
-        if let Source::Open(stream) = &self.source
-            && stream.since.elapsed() > WELL
-        {
-            self.pause = FIRST_PAUSE;
-        }
+        let lived = match &self.source {
+            Source::Open(stream) => Some(stream.since.elapsed()),
+            _ => None,
+        };
         self.whole.drop_partial();
-        let pause = self.pause.max(self.whole.retry);
+        let pause = self.pace.pause(lived, self.whole.retry);
         self.source = Source::Waiting(Box::pin(sleep(pause)));
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
         !self.whole.is_torn
     }
 
@@ -247,9 +244,6 @@ impl Listening<'_> {
         let is_over = taken.is_err() || stream.rest.is_done();
         stream.link.buf = BytesMut::new();
         let events = self.whole.take();
-        if !events.is_empty() {
-            self.pause = FIRST_PAUSE;
-        }
         if let Some(heard) = &self.whole.last_id {
             self.session.hear(heard);
         }

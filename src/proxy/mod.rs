@@ -5,10 +5,11 @@
 //! every chunk passed on as it comes. Machines over values do the thinking:
 //! `framing`, `head`, `headers` and `gate` read HTTP, `target`, `outgoing`,
 //! `stamp` and `context` make a request its upstream's (on `rpc` and `splice`),
-//! `stale`, `forgotten`, `refusal` and `sse` read answers, `answer`, `excuse`
-//! and `absent` are ours. `wire`, `tls`, `peer`, `upload`, `exchange`, `relay`
-//! and `pool` move bytes; `attempt` sends a request once, `forward` carries it
-//! through, with what `chances` there are to mend what breaks.
+//! `stale`, `forgotten`, `refusal`, `rpc_error`, `unpack` and `sse` read answers,
+//! `answer`, `excuse` and `absent` are ours. `remembered` keeps what later requests
+//! need of answers: `cookies` and redirects. `wire`, `tls`, `peer`, `upload`, `exchange`, `relay`
+//! and `pool` move bytes; `attempt` sends a request (an `errand`) once and has `look`
+//! read what of the answer is a step, `forward` carries it through, with what `chances` there are to mend what breaks.
 //!
 //! The agent's MCP sessions (`sessions`, `session`) outlive their upstreams':
 //! `step`, `greeting` and `shown` keep what it said and was told, `reopen`
@@ -34,9 +35,11 @@ mod attempt;
 mod chances;
 mod connection;
 mod context;
+mod cookies;
 mod detour;
 #[cfg(test)]
 mod dice;
+mod errand;
 mod events;
 mod exchange;
 mod excuse;
@@ -56,13 +59,16 @@ mod ledger;
 mod legacy;
 mod listen;
 mod listening;
+mod look;
 mod outgoing;
 mod peer;
 mod pool;
 mod refusal;
 mod relay;
+mod remembered;
 mod reopen;
 mod rpc;
+mod rpc_error;
 mod session;
 mod sessions;
 mod shown;
@@ -76,6 +82,7 @@ mod talk;
 mod target;
 mod tls;
 mod tunnel;
+mod unpack;
 mod upload;
 mod whole;
 mod wire;

@@ -38,12 +38,14 @@ pub(super) fn unsound(headers: &Headers) -> Option<&str> {
 }
 
 /// The head of `request` as the upstream at `to` gets it. `query` comes behind
-/// the upstream's own.
+/// the upstream's own, `cookies` behind those that the agent or the
+/// configuration has.
 pub(super) fn head(
     request: &Request,
     to: &Endpoint,
     query: &str,
     voice: Voice<'_>,
+    cookies: &str,
     body: Option<Framing>,
 ) -> Vec<u8> {
     let mut head = Vec::with_capacity(request.crossing.len() + 256);
@@ -80,15 +82,29 @@ pub(super) fn head(
         }
         Voice::Headers(_, told) => {
             for (name, value) in own {
-                put(&mut head, &[name, ": ", value.expose(), "\r\n"]);
+                let value = value.expose();
+                if name.eq_ignore_ascii_case("cookie") && !cookies.is_empty() {
+                    put(&mut head, &[name, ": ", value, "; ", cookies, "\r\n"]);
+                } else {
+                    put(&mut head, &[name, ": ", value, "\r\n"]);
+                }
             }
             put(&mut head, &[told]);
         }
     }
-    if own.is_empty() {
+    if cookies.is_empty() && own.is_empty() {
         head.extend_from_slice(&request.crossing);
     } else {
-        head.extend(headers::without(&request.crossing, is_own));
+        let is_cookie = |name: &str| name.eq_ignore_ascii_case("cookie");
+        if !cookies.is_empty() && !is_own("cookie") {
+            match headers::value(&request.crossing, "cookie") {
+                Some(own) => put(&mut head, &["Cookie: ", own, "; ", cookies, "\r\n"]),
+                None => put(&mut head, &["Cookie: ", cookies, "\r\n"]),
+            }
+        }
+        head.extend(headers::without(&request.crossing, |name| {
+            is_own(name) || !cookies.is_empty() && is_cookie(name)
+        }));
     }
     match body {
         None | Some(Framing::UntilClose) => {}
@@ -131,7 +147,7 @@ mod tests {
         let (named, none) = (vec![("HOST".to_owned(), Token::new("v"))], Vec::new());
         let head = |path, query, voice, body| {
             let to = Endpoint::loopback(9, path);
-            let head = super::head(&request, &to, query, voice, body);
+            let head = super::head(&request, &to, query, voice, "", body);
             String::from_utf8(head).expect("text")
         };
         for (path, query, voice, body, expected) in [
@@ -172,6 +188,43 @@ mod tests {
             ),
         ] {
             assert_eq!(head(path, query, voice, body), expected);
+        }
+    }
+
+    #[test]
+    fn there_is_one_line_of_cookies_whoever_has_some() {
+        let none = Vec::new();
+        let own = vec![("Cookie".to_owned(), Token::new("b=2"))];
+        for (crossing, headers, cookies, expected) in [
+            ("", &none, "", ""),
+            ("", &none, "lb=1", "Cookie: lb=1\r\n"),
+            ("cookie: a=1\r\n", &none, "", "cookie: a=1\r\n"),
+            ("cookie: a=1\r\n", &none, "lb=1", "Cookie: a=1; lb=1\r\n"),
+            ("cookie: a=1\r\n", &own, "", "Cookie: b=2\r\n"),
+            ("cookie: a=1\r\n", &own, "lb=1", "Cookie: b=2; lb=1\r\n"),
+        ] {
+            let request = Request {
+                method: "GET".into(),
+                target: "/up/mcp".into(),
+                body: None,
+                is_json: false,
+                expects_continue: false,
+                is_old: false,
+                keep_alive: true,
+                crossing: crossing.into(),
+            };
+            let to = Endpoint::loopback(9, "/");
+            let head = super::head(
+                &request,
+                &to,
+                "",
+                Voice::Headers(headers, ""),
+                cookies,
+                None,
+            );
+            let head = String::from_utf8(head).expect("text");
+            let expected = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:9\r\n{expected}\r\n");
+            assert_eq!(head, expected);
         }
     }
 

@@ -77,6 +77,7 @@ impl Pool {
         Self {
             detours,
             hosting,
+            tls: Tls::new(env),
             ..Self::default()
         }
     }

@@ -5,6 +5,7 @@ use super::exchange::Lost;
 use super::excuse::Failed;
 use super::head::Answer;
 use super::headers;
+use super::sse;
 use super::target::Target;
 
 /// What `answer` says that is to be mended or told in words. `has_session`:
@@ -30,17 +31,22 @@ pub(super) fn refusal(
         // Its path is there, or nobody could have registered.
         404 if target.is_hub && !has_session => Some(Failed::Stale),
         404 => Some(Failed::Missing { has_session }),
-        // Nor is it to follow, with our key, to where we are not.
-        301 | 302 | 303 | 307 | 308 if !target.is_hub => {
+        status @ (301 | 302 | 303 | 307 | 308) => {
             let to = headers::value(&answer.crossing, "location");
-            Some(Failed::Moved(to.and_then(|to| {
-                let is_path = to.starts_with('/') && !to.starts_with("//");
-                if is_path {
-                    Some(target.to().at(to))
-                } else {
-                    to.parse().ok()
+            let to = to.map(|to| to.split('#').next().unwrap_or(to));
+            // Its own credential may go there, and the request as it is.
+            let here = to.and_then(|to| sse::resolve(target.to(), to.as_bytes()).ok());
+            match (status, here) {
+                (307 | 308, Some(path)) => Some(Failed::Redirected(target.to().at(&path))),
+                // Nor is the agent to follow, with our key, to where we are not.
+                (_, Some(path)) if !target.is_hub => {
+                    Some(Failed::Moved(Some(target.to().at(&path))))
                 }
-            })))
+                (_, None) if !target.is_hub => {
+                    Some(Failed::Moved(to.and_then(|to| to.parse().ok())))
+                }
+                _ => None,
+            }
         }
         _ => None,
     }

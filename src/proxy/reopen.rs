@@ -2,6 +2,7 @@
 //! is another by now: once, however many requests wait for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ask::{Asking, Party, ask};
 use super::excuse::Failed;
@@ -9,7 +10,10 @@ use super::greeting::{Greeting, News};
 use super::listen::Shared;
 use super::session::{Message, Place, Session};
 use super::talk::{self, Talk};
+use crate::types::upstream::Scheme;
 
+/// How long an upstream may take to hear that a session is given up.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// The end of every start, for an agent that has not said so itself.
 const STARTED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -46,6 +50,8 @@ pub(super) async fn reopen(
     match open(party, session).await {
         Ok(mut new) => {
             new.at = Some(upstream.endpoint.clone());
+            new.upstream = Some(Arc::clone(upstream));
+            let old = session.standing().place;
             let mut is_listed = false;
             session.change(|standing| {
                 let news = News::between(
@@ -60,6 +66,7 @@ pub(super) async fn reopen(
                 let stop = shared.stop.clone();
                 tokio::spawn(async move { stop.run_until_cancelled(look).await });
             }
+            give_up(shared, session, &old);
             Ok(())
         }
         Err(failed) => {
@@ -72,6 +79,54 @@ pub(super) async fn reopen(
     }
 }
 
+/// True if the upstream does not know `session` any more, by its answer to a
+/// POST: that to a GET may be about the stream alone.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub(super) async fn is_forgotten(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+) -> Result<bool, Failed> {
+    let party = Party {
+        shared,
+        server: &session.server,
+        instead: None,
+        patience: shared.patience.answer,
+    };
+    let talk = Talk::within(session, &session.standing().place);
+    match talk.ask(party, "ping", "{}").await {
+        Err(Failed::Missing { .. }) => Ok(true),
+        // Whatever it says to that, it says it in this session.
+        Ok(_) | Err(Failed::Odd(_) | Failed::Error { .. }) => Ok(false),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// Ends, where it was, what another session of the upstream's has taken the
+/// place of. It may be gone already.
+fn give_up(shared: &Arc<Shared>, session: &Arc<Session>, old: &Place) {
+    let (Some(upstream), Some(id)) = (&old.upstream, &old.theirs) else {
+        return;
+    };
+    // A server that counts anew may have given the same id again.
+    if upstream.endpoint.scheme == Scheme::Hosted || shared.sessions.has(&session.server, id) {
+        return;
+    }
+    let talk = Talk::within(session, old);
+    let (shared, server) = (Arc::clone(shared), session.server.clone());
+    let upstream = Arc::clone(upstream);
+    tokio::spawn(async move {
+        let party = Party {
+            shared: &shared,
+            server: &server,
+            instead: Some(&upstream),
+            patience: FAREWELL,
+        };
+        shared.stop.run_until_cancelled(talk.close(party)).await;
+    });
+}
+
 /// Says to the upstream what the agent said at the start.
 async fn open(party: Party<'_>, session: &Session) -> Result<Place, Failed> {
     let stranger = Place::default();
@@ -81,7 +136,7 @@ async fn open(party: Party<'_>, session: &Session) -> Result<Place, Failed> {
     let new = Place {
         theirs: said.session,
         greeting: greeting.ok_or_else(|| Failed::Odd("its greeting is none".into()))?,
-        at: None,
+        ..Place::default()
     };
     let started = session.standing().started.unwrap_or_else(|| Message {
         lines: session.hello.lines.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::types::identity::ServerName;
-use crate::types::upstream::{Endpoint, Live};
+use crate::types::upstream::{Endpoint, Live, Upstream};
 
 use super::excuse::Failed;
 use super::greeting::{Greeting, News};
@@ -48,6 +48,8 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     pub(super) at: Option<Endpoint>,
+    /// As whom it was opened there; None: by nobody yet.
+    pub(super) upstream: Option<Arc<Upstream>>,
     /// What the upstream calls it.
     pub(super) theirs: Option<String>,
     pub(super) greeting: Greeting,
@@ -59,7 +61,7 @@ pub(super) struct Standing {
     /// How often it was opened anew.
     pub(super) generation: u64,
     /// The guests that stood beside its tools when the agent asked for these.
-    pub(super) guests: Option<Vec<(ServerName, Endpoint)>>,
+    pub(super) guests: Option<Vec<Arc<Upstream>>>,
     /// The last event with an id that the agent heard on its stream.
     heard: Option<String>,
     /// How often it could not be, and why at last.
@@ -100,6 +102,7 @@ impl Session {
             standing: Mutex::new(Standing {
                 place: Place {
                     at: Some(at.clone()),
+                    upstream: None,
                     theirs: theirs.map(str::to_owned),
                     greeting,
                 },
@@ -108,6 +111,12 @@ impl Session {
             turn: tokio::sync::Mutex::default(),
             pulse: watch::Sender::new(()),
         }
+    }
+
+    /// The same, opened as `upstream` has it.
+    pub(super) fn opened_by(self, upstream: &Arc<Upstream>) -> Self {
+        self.lock().place.upstream = Some(Arc::clone(upstream));
+        self
     }
 
     pub(super) fn is(&self, server: &ServerName, id: Option<&str>) -> bool {
@@ -197,7 +206,10 @@ impl Session {
     pub(super) fn has_other_guests(&self, live: &Live) -> bool {
         let now = guests(live);
         let mut standing = self.lock();
-        let known = standing.guests.as_mut().filter(|known| **known != now);
+        let is_same = |known: &Vec<Arc<Upstream>>| {
+            known.len() == now.len() && known.iter().zip(&now).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        let known = standing.guests.as_mut().filter(|known| !is_same(known));
         known.map(|known| *known = now).is_some()
     }
 
@@ -232,14 +244,12 @@ impl Session {
     }
 }
 
-/// The servers whose tools stand beside the hub's, and where they are.
-pub(super) fn guests(live: &Live) -> Vec<(ServerName, Endpoint)> {
-    let guests = live
-        .upstreams
-        .iter()
-        .filter(|(_, upstream)| upstream.is_guest);
-    let guests = guests.map(|(name, upstream)| (name.clone(), upstream.endpoint.clone()));
-    guests.collect()
+/// The servers whose tools stand beside the hub's. One that was set again is
+/// another, at the same address too: a command has none of its own.
+pub(super) fn guests(live: &Live) -> Vec<Arc<Upstream>> {
+    let upstreams = live.upstreams.values();
+    let guests = upstreams.filter(|upstream| upstream.is_guest);
+    guests.cloned().collect()
 }
 
 #[cfg(test)]

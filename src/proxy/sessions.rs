@@ -49,6 +49,15 @@ impl Sessions {
         session
     }
 
+    /// True if one of `server`'s sessions is called `id` by it.
+    pub(super) fn has(&self, server: &ServerName, id: &str) -> bool {
+        let known = self.lock();
+        let is_it = |one: &Arc<Session>| {
+            one.server == *server && one.standing().place.theirs.as_deref() == Some(id)
+        };
+        known.iter().any(is_it)
+    }
+
     /// Ends a session, and the streams that are open for it.
     pub(super) fn close(&self, session: &Arc<Session>) {
         self.lock().retain(|one| !Arc::ptr_eq(one, session));

@@ -21,12 +21,9 @@ use super::headers::{self, Content};
 use super::listen::Shared;
 use super::pool::Link;
 use super::refusal::refusal;
-use super::reopen::reopen;
+use super::reopen::{is_forgotten, reopen};
 use super::session::Session;
 use super::target::{Carried, Door, Target};
-
-/// How often a session is opened anew for one stream.
-const MOST_OPENINGS: u32 = 2;
 
 /// The upstream's side of a stream.
 pub(super) enum Source {
@@ -107,7 +104,7 @@ pub(super) async fn open(
         let Ok(mut target) = Target::find(&shared, &live, server, door, &mut carried) else {
             return Opened::Never;
         };
-        let seen = session.generation_at(target.to());
+        let seen = session.generation_at(target.home());
         let opened = match seen {
             None => Err(Failed::Missing { has_session: true }),
             Some(_) => match target.authorize(&shared.keepers, server).await {
@@ -119,7 +116,28 @@ pub(super) async fn open(
             Ok(opened) => return opened,
             Err(failed) => failed,
         };
-        if matches!(failed, Failed::Missing { .. }) && openings < MOST_OPENINGS {
+        if seen.is_some() && chances.returns(&shared, server, &target, &failed) {
+            continue;
+        }
+        if matches!(failed, Failed::Missing { .. }) {
+            if seen.is_some() {
+                // A session that was opened a moment ago, or none at all, has
+                // not been forgotten: there is no stream.
+                let has_one = session.standing().place.theirs.is_some();
+                if openings > 0 || !has_one {
+                    return Opened::Never;
+                }
+                match is_forgotten(&shared, &session).await {
+                    Ok(true) => {}
+                    Ok(false) => return Opened::Never,
+                    Err(failed) => {
+                        tracing::debug!(%server, ?failed, "no stream, and no word of why");
+                        return Opened::Later;
+                    }
+                }
+            } else if openings > 0 {
+                return Opened::Later;
+            }
             openings += 1;
             if reopen(&shared, &session, seen).await.is_ok() {
                 continue;
@@ -159,6 +177,9 @@ async fn once(
     }
     ask::send(&mut link, &head, b"").await?;
     let answer = ask::answer(&mut link, "GET").await?;
+    shared
+        .remembered
+        .take(server, &target.upstream, to, &answer);
     if let Some(failed) = refusal(&answer, target, true, by.as_ref()) {
         return Err(failed);
     }

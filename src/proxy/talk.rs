@@ -9,12 +9,17 @@ use super::excuse::Failed;
 use super::headers;
 use super::rpc::{self, Members};
 use super::session::{Place, Session};
+use crate::types::absent::NO_METHOD;
+use crate::types::text::one_line;
 
 /// What every message of ours is sent with.
 pub(super) const LINES: &str =
     "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
 /// The protocol's version that we ask for.
 pub(super) const VERSION: &str = "2025-06-18";
+/// The revision without sessions: every request says what it is and from whom.
+const STATELESS: &str = "2026-07-28";
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// The most pages of a list that are asked for.
 const MOST_PAGES: usize = 100;
 
@@ -27,6 +32,8 @@ pub(super) struct Talk {
     pub(super) greeting: String,
     /// The id that the upstream gave it.
     pub(super) session: Option<String>,
+    /// What every request has in `_meta`, if there is no session.
+    meta: Option<String>,
 }
 
 /// What a server shows of itself.
@@ -37,27 +44,50 @@ pub struct Seen {
     pub version: Option<String>,
     /// The names of its tools.
     pub tools: Vec<String>,
+    /// It speaks MCP 2026-07-28 alone, which has no sessions.
+    pub is_stateless: bool,
 }
 
 /// Opens a session, looks at what is there, ends it.
 pub(super) async fn look(party: Party<'_>) -> Result<Seen, Failed> {
-    let talk = Talk::open(party, None).await?;
-    let tools = talk.tools(party).await;
-    talk.close(party).await;
+    match Talk::open(party, None).await {
+        Ok(talk) => {
+            let tools = talk.offered(party).await;
+            talk.close(party).await;
+            Ok(seen(&talk, &tools?, false))
+        }
+        Err(Failed::Error { code, message }) => {
+            // One of the newest servers does not know `initialize`.
+            let discovered = Talk::discover(party).await;
+            let talk = discovered.map_err(|_| Failed::Error { code, message })?;
+            let tools = talk.offered(party).await?;
+            Ok(seen(&talk, &tools, true))
+        }
+        Err(failed) => Err(failed),
+    }
+}
+
+fn seen(talk: &Talk, tools: &[String], is_stateless: bool) -> Seen {
     let greeting: Value = serde_json::from_str(&talk.greeting).unwrap_or_default();
-    let info = |key| greeting["serverInfo"][key].as_str().map(str::to_owned);
+    let infos = [&greeting["serverInfo"], &greeting["_meta"][SERVER_INFO]];
+    let info = |key| infos.iter().find_map(|info| info[key].as_str());
     let name = |tool: &String| rpc::text(Members::of(tool)?.last("name")?);
-    Ok(Seen {
-        name: info("name"),
-        version: info("version"),
-        tools: tools?.iter().filter_map(name).collect(),
-    })
+    Seen {
+        name: info("name").map(str::to_owned),
+        version: info("version").map(str::to_owned),
+        tools: tools.iter().filter_map(name).collect(),
+        is_stateless,
+    }
 }
 
 /// The parameters of our own `initialize`.
 fn params() -> String {
-    let info = json!({ "name": "wrapper", "version": env!("CARGO_PKG_VERSION") });
-    json!({ "protocolVersion": VERSION, "capabilities": {}, "clientInfo": info }).to_string()
+    json!({ "protocolVersion": VERSION, "capabilities": {}, "clientInfo": info() }).to_string()
+}
+
+/// Who we are.
+fn info() -> Value {
+    json!({ "name": "wrapper", "version": env!("CARGO_PKG_VERSION") })
 }
 
 /// Our own `initialize`.
@@ -81,6 +111,7 @@ impl Talk {
             lines,
             greeting: String::new(),
             session: place.theirs.clone(),
+            meta: None,
         }
     }
 
@@ -92,6 +123,7 @@ impl Talk {
             lines: LINES.into(),
             greeting: String::new(),
             session: None,
+            meta: None,
         };
         let said = talk.say(party, true, "initialize", &params).await?;
         talk.greeting = result(said.outcome)?;
@@ -108,6 +140,36 @@ impl Talk {
         talk.notify(party, "notifications/initialized", "{}")
             .await?;
         Ok(talk)
+    }
+
+    /// Asks a server that has no sessions what it is.
+    async fn discover(party: Party<'_>) -> Result<Self, Failed> {
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": STATELESS,
+            "io.modelcontextprotocol/clientInfo": info(),
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let mut talk = Self {
+            lines: LINES.into(),
+            greeting: String::new(),
+            session: None,
+            meta: Some(meta.to_string()),
+        };
+        headers::push(&mut talk.lines, "Mcp-Protocol-Version", STATELESS);
+        talk.greeting = talk.ask(party, "server/discover", "{}").await?;
+        Ok(talk)
+    }
+
+    /// The tools of a server, if it says at the start that it has some.
+    async fn offered(&self, party: Party<'_>) -> Result<Vec<String>, Failed> {
+        let greeting = Members::of(&self.greeting);
+        let capabilities =
+            greeting.and_then(|greeting| Members::of(greeting.last("capabilities")?));
+        // What says nothing of itself is asked.
+        if capabilities.is_some_and(|capabilities| capabilities.last("tools").is_none()) {
+            return Ok(Vec::new());
+        }
+        self.tools(party).await
     }
 
     /// The result of a request, as JSON; `params` are JSON as well.
@@ -138,7 +200,12 @@ impl Talk {
     pub(super) async fn tools(&self, party: Party<'_>) -> Result<Vec<String>, Failed> {
         let (mut tools, mut params) = (Vec::new(), "{}".to_owned());
         for _ in 0..MOST_PAGES {
-            let page = self.ask(party, "tools/list", &params).await?;
+            let page = match self.ask(party, "tools/list", &params).await {
+                Err(Failed::Error { code, .. }) if code == Some(NO_METHOD.into()) => {
+                    return Ok(tools);
+                }
+                page => page?,
+            };
             let Some((more, next)) = rpc::page(&page, "tools") else {
                 return Err(Failed::Odd("its list of tools is none".into()));
             };
@@ -181,10 +248,17 @@ impl Talk {
         } else {
             String::new()
         };
-        let body = message(&id, method, params);
+        let (mut params, mut lines) = (params.to_owned(), self.lines.clone());
+        if let Some(meta) = &self.meta {
+            let rest = params.strip_prefix('{').unwrap_or("}");
+            let comma = if rest == "}" { "" } else { "," };
+            params = format!("{{\"_meta\":{meta}{comma}{rest}");
+            headers::push(&mut lines, "Mcp-Method", method);
+        }
+        let body = message(&id, method, &params);
         let asking = Asking {
             method: "POST",
-            lines: &self.lines,
+            lines: &lines,
             body: body.as_bytes(),
         };
         ask(party, asking).await
@@ -196,9 +270,12 @@ pub(super) fn result(outcome: Option<Outcome>) -> Result<String, Failed> {
     match outcome {
         Some(Ok(result)) => Ok(result),
         Some(Err(error)) => {
-            let message = Members::of(&error).and_then(|error| rpc::text(error.last("message")?));
-            let message = message.unwrap_or(error);
-            Err(Failed::Odd(format!("it answers with an error: {message}")))
+            let members = Members::of(&error);
+            let member = |name| members.as_ref().and_then(|members| members.last(name));
+            let code = member("code").and_then(|code| code.parse().ok());
+            let message = member("message").and_then(rpc::text);
+            let message = one_line(&message.unwrap_or(error.clone()), 300);
+            Err(Failed::Error { code, message })
         }
         None => Err(Failed::Odd("its answer holds no response".into())),
     }

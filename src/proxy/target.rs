@@ -48,6 +48,10 @@ pub(super) struct Target<'a> {
     pub(super) is_call: bool,
     /// Where a message goes that is posted for a stream.
     pub(super) mailbox: Option<Endpoint>,
+    /// The path that the server redirects to.
+    moved: Option<Endpoint>,
+    /// The value of the `Cookie` header.
+    cookies: String,
     /// The credential that [`Target::authorize`] got, and all headers with it.
     granted: Option<(Arc<Granted>, Headers)>,
     told: Option<&'a Told>,
@@ -103,9 +107,12 @@ impl<'a> Target<'a> {
             is_hub: false,
             is_call: false,
             mailbox,
+            moved: shared.remembered.moved(server, &upstream.endpoint),
+            cookies: String::new(),
             granted: None,
             told: None,
         };
+        target.cookies = shared.remembered.cookies(server, upstream, target.to());
         match &upstream.credential {
             Credential::Identity => target.speak_as_us(live, carried),
             Credential::Headers(headers) | Credential::Auth(_, headers) => {
@@ -204,7 +211,18 @@ impl<'a> Target<'a> {
 
     /// Where exactly the request goes.
     pub(super) fn to(&self) -> &Endpoint {
-        self.mailbox.as_ref().unwrap_or(&self.upstream.endpoint)
+        let moved = self.mailbox.as_ref().or(self.moved.as_ref());
+        moved.unwrap_or(&self.upstream.endpoint)
+    }
+
+    /// Where the server is configured to be, wherever it redirects to.
+    pub(super) fn home(&self) -> &Endpoint {
+        &self.upstream.endpoint
+    }
+
+    /// True if the request goes where the server has redirected others.
+    pub(super) fn is_moved(&self) -> bool {
+        self.mailbox.is_none() && self.moved.is_some()
     }
 
     /// Whose process may get it there.
@@ -222,7 +240,8 @@ impl<'a> Target<'a> {
                 .map_or("", |(_, query)| query),
             Some(_) => "",
         };
-        outgoing::head(request, self.to(), query, self.voice(), body)
+        let voice = self.voice();
+        outgoing::head(request, self.to(), query, voice, &self.cookies, body)
     }
 
     /// As whom it is spoken to.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::bearer;
 use super::credential::{Auth, TokenCommand, TokenSource};
 use super::identity::Token;
 use super::source::{is_header_name, is_variable};
@@ -78,6 +79,10 @@ impl RawAuth {
                 }
                 if token.expose().contains(char::is_control) {
                     return wrong("token", "it has a control character");
+                }
+                // One with variables in it is looked at when these are known.
+                if self.header.is_none() && !token.expose().contains("${") {
+                    bearer::check(token.expose()).map_err(|why| ("token", why.to_owned()))?;
                 }
                 TokenSource::Literal(token)
             }
@@ -248,7 +253,10 @@ mod tests {
     #[test]
     fn variables_are_replaced_wherever_they_may_stand() {
         for (text, wanted) in [
-            ("token = 'a'", "token = '<auth.token a>'"),
+            (
+                "token = 'a'\nheader = 'X'",
+                "token = '<auth.token a>'\nheader = 'X'",
+            ),
             ("env = 'a'", "env = 'a'"),
             ("file = 'a'", "file = '<auth.file a>'"),
             (

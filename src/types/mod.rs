@@ -5,6 +5,7 @@
 pub mod absent;
 pub mod agent;
 pub mod auth;
+pub mod bearer;
 pub mod context;
 pub mod conversation;
 pub mod credential;
@@ -19,6 +20,7 @@ pub mod mention;
 pub mod no_proxy;
 pub mod options;
 pub mod owner;
+pub mod pace;
 pub mod prompt;
 pub mod reply;
 pub mod secret;

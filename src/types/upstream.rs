@@ -151,6 +151,11 @@ impl std::str::FromStr for Endpoint {
         if authority.as_str().contains('@') {
             return Err(bad("it carries a user name"));
         }
+        // A port that is none must not become the scheme's own.
+        let behind = authority.as_str().strip_prefix(authority.host());
+        if authority.port_u16().is_none_or(|port| port == 0) && !matches!(behind, Some("" | ":")) {
+            return Err(bad("its port is no number from 1 to 65535"));
+        }
         Ok(Self {
             scheme,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
@@ -224,6 +229,8 @@ mod tests {
             ("https://localhost:8443/mcp", "localhost", 8443, "/mcp"),
             ("http://localhost?b=c", "localhost", 80, "/?b=c"),
             ("http://localhost:81?", "localhost", 81, "/?"),
+            ("http://localhost:65535/", "localhost", 65535, "/"),
+            ("http://localhost:/mcp", "localhost", 80, "/mcp"),
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
             assert_eq!(
@@ -263,6 +270,12 @@ mod tests {
             "ws://x/",
             "file:///etc/passwd",
             "http://u:p@h/",
+            "http://h:99999/mcp",
+            "http://h:65536",
+            "http://h:0/mcp",
+            "http://h:abc/mcp",
+            "http://[::1]:99999/mcp",
+            "https://h:-1/",
             "http://",
         ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");

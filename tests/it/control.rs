@@ -32,7 +32,7 @@ async fn a_session_says_who_it_is_and_no_secret() {
         "attached": false,
         "hub": { "url": null, "state": "offline" },
         "mcp": [
-            { "name": "up", "route": "proxy", "state": "ready", "evidence": "configured" },
+            { "name": "up", "route": "proxy", "state": "untold", "reason": "this agent is told of no servers: it has no `mcp_inject`", "evidence": "configured" },
         ],
         "log": "session.log",
     });

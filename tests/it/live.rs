@@ -15,7 +15,7 @@ use super::support::upstream::{Refusal, Upstream};
 use super::support::world::{FAKE, World};
 
 /// A world whose agent has a server `docs` at that port, with a secret.
-fn world(docs: u16) -> World {
+pub(crate) fn world(docs: u16) -> World {
     let world = World::with_hub();
     world.configure(&format!(
         "[agents.fake]\ncommand = {FAKE:?}\nmcp_inject = \"proxy_file\"\nmcp_flag = \"--mcp-config\"\n\
@@ -27,7 +27,7 @@ fn world(docs: u16) -> World {
 
 /// Launches the agent, and waits until it has read the tools of that many
 /// servers.
-async fn launch(world: &World, args: &[&str], servers: usize) -> Outer {
+pub(crate) async fn launch(world: &World, args: &[&str], servers: usize) -> Outer {
     let before = listed(world);
     let mut terminal = world.launch(&[&["fake", "--", "--live"], args].concat());
     terminal.shows("\n>").await;
@@ -61,7 +61,7 @@ fn tools(world: &World, of: &str) -> Vec<String> {
 }
 
 /// Has the agent call a tool; the text of the result.
-async fn call(world: &World, terminal: &mut Outer, server: &str, tool: &str) -> String {
+pub(crate) async fn call(world: &World, terminal: &mut Outer, server: &str, tool: &str) -> String {
     let calls = || {
         let report = world.report().into_iter();
         let calls = report.filter(|entry| entry.get("call").is_some());
@@ -78,23 +78,26 @@ async fn call(world: &World, terminal: &mut Outer, server: &str, tool: &str) -> 
     text.map_or_else(|| result.to_string(), str::to_owned)
 }
 
-async fn end(mut terminal: Outer) {
+pub(crate) async fn end(mut terminal: Outer) {
     terminal.keys(b"\x04").await;
     assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
 /// What came of a change.
-fn change(world: &World, args: &[&str]) -> (String, String) {
-    let verdict = world.json(&[&["mcp"], args].concat());
+pub(crate) fn change(world: &World, args: &[&str]) -> (String, String) {
+    let output = world.verb(&[&["mcp"], args].concat());
+    let verdict: Value = serde_json::from_slice(&output.stdout).expect("a verdict");
+    let is_applied = verdict["outcome"] == "applied";
+    assert_eq!(output.status.success(), is_applied, "{output:?}");
     let text = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();
     (text("outcome"), text("reason"))
 }
 
-fn server(world: &World, name: &str) -> Value {
+pub(crate) fn server(world: &World, name: &str) -> Value {
     world.json(&["mcp", "get", "fake", name, "--json"])
 }
 
-fn url(port: u16) -> String {
+pub(crate) fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}/mcp")
 }
 

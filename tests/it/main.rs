@@ -39,6 +39,7 @@ mod listing; // `wrapper config`
 mod live; // sessions and their servers, seen and changed while an agent runs
 mod managed; // sessions ended, followed, and read about
 mod matrix; // real agents' requests to a server that fails in every way
+mod odd; // servers that are within the protocol, and unlike the others
 mod output; // output that nobody takes, and what it must not show
 mod owed; // an undo that failed, tried again until it has succeeded
 mod peers; // callers of the hub: their number, their patience, their tokens
@@ -57,6 +58,7 @@ mod send; // prompts that are sent to a session, and their receipts
 mod servers; // a project's servers, and whether they are trusted
 mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream
+mod states; // how a session's servers stand, and why
 mod succession; // what sessions leave that could not say goodbye
 mod team; // the sessions of a team file, started and stopped together
 mod terminal; // the user's terminal, byte for byte

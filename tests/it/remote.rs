@@ -228,7 +228,7 @@ async fn no_refusal_reaches_the_agent_as_one() {
         (
             307,
             "Location: /mcp/?key=secret\r\n",
-            "has moved to http://127.0.0.1:",
+            "redirects from path to path, to http://127.0.0.1:",
         ),
         (308, "Location: //elsewhere\r\n", "has moved."),
         (301, &there, &moved),

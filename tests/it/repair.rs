@@ -30,7 +30,7 @@ use crate::support::soon;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn server(port: u16) -> Server {
+pub(crate) fn server(port: u16) -> Server {
     Server {
         endpoint: Endpoint::loopback(port, "/mcp"),
         transport: Transport::Http,
@@ -42,18 +42,18 @@ fn server(port: u16) -> Server {
 }
 
 /// A server `docs` behind the proxy.
-fn docs(rig: &Rig) -> Forgetful {
+pub(crate) fn docs(rig: &Rig) -> Forgetful {
     let docs = Forgetful::start();
     rig.put("docs", server(docs.port));
     docs
 }
 
 /// An agent that never says the protocol's version, and never begins anew.
-struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     rig: &'a Rig,
     path: String,
     /// Header lines of its session.
-    lines: String,
+    pub(crate) lines: String,
 }
 
 const HELLO: &str = r#"{"jsonrpc":"2.0", "id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"gemini","version":"1"}}}"#;
@@ -61,7 +61,7 @@ const LIST_CHANGED: &str = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\
 
 impl<'a> Agent<'a> {
     /// Opens a session with a server.
-    async fn begin(rig: &'a Rig, server: &str) -> Self {
+    pub(crate) async fn begin(rig: &'a Rig, server: &str) -> Self {
         let mut agent = Self {
             rig,
             path: format!("/{server}/mcp"),
@@ -84,19 +84,19 @@ impl<'a> Agent<'a> {
         self.rig.post_to(&self.path, &lines, message)
     }
 
-    async fn post(&self, message: &Value) -> (String, String) {
+    pub(crate) async fn post(&self, message: &Value) -> (String, String) {
         let mut raw = self.rig.raw().await;
         raw.send(&self.request(message)).await;
         raw.answer().await
     }
 
-    async fn list(&self) -> String {
+    pub(crate) async fn list(&self) -> String {
         let list = json!({ "jsonrpc": "2.0", "id": 5, "method": "tools/list" });
         self.post(&list).await.1
     }
 
     /// Calls a tool; the call is answered as if nothing had happened.
-    async fn call(&self) {
+    pub(crate) async fn call(&self) {
         let (head, body) = self.post(&call()).await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}{body}");
         assert!(body.contains(r#""text":"done""#), "{body}");
@@ -104,7 +104,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Opens its stream.
-    async fn listen(&self) -> Raw {
+    pub(crate) async fn listen(&self) -> Raw {
         let lines = format!("Accept: text/event-stream\r\n{}", self.lines);
         let mut raw = self.rig.raw().await;
         raw.send(&self.rig.head(&format!("GET {}", self.path), &lines))
@@ -124,7 +124,7 @@ fn call() -> Value {
     json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params })
 }
 
-fn session_of(head: &str) -> Option<String> {
+pub(crate) fn session_of(head: &str) -> Option<String> {
     let id = head
         .lines()
         .find_map(|line| line.strip_prefix("Mcp-Session-Id: "));

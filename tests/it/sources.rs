@@ -572,3 +572,42 @@ fn values_come_from_the_environment_and_from_files() {
         );
     }
 }
+
+#[test]
+fn git_asks_nobody_and_gives_up_on_a_silent_server() {
+    let mut place = Place::new();
+    for (name, value) in [
+        ("GIT_ASKPASS", "/bin/false"),
+        ("SSH_ASKPASS", "/bin/false"),
+        ("GIT_SSH_COMMAND", "ssh -i key"),
+    ] {
+        place.env.insert(name.into(), value.into());
+    }
+    place.instead_of_git(
+        "echo \"args $*\" >> \"$LOG\"\n\
+         env | grep -e ^GIT_ -e ^SSH_ -e ^GCM_ >> \"$LOG\"\nexec \"$GIT\" \"$@\"",
+    );
+    assert_eq!(place.served("v1"), "one\n");
+    let log = fs::read_to_string(place.path("git.log")).expect("a log");
+    let (_, fetch) = log.split_once(" fetch ").expect("a fetch");
+    for line in [
+        "GIT_TERMINAL_PROMPT=0",
+        "GIT_ASKPASS=",
+        "SSH_ASKPASS=",
+        "SSH_ASKPASS_REQUIRE=never",
+        "GCM_INTERACTIVE=never",
+    ] {
+        assert!(fetch.lines().any(|other| other == line), "{line}: {fetch}");
+    }
+    let ssh = fetch
+        .lines()
+        .find(|line| line.starts_with("GIT_SSH_COMMAND="));
+    let ssh = ssh.expect("a command");
+    assert!(
+        ssh.starts_with("GIT_SSH_COMMAND=ssh -i key -o BatchMode=yes"),
+        "{ssh}"
+    );
+    for setting in ["-c http.lowSpeedLimit=1", "-c http.lowSpeedTime=30"] {
+        assert!(log.contains(setting), "{log}");
+    }
+}

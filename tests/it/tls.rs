@@ -266,3 +266,41 @@ async fn a_machine_without_authorities_says_so() {
     let said = ["this machine trusts no authority", "`SSL_CERT_FILE`"];
     assert!(said.iter().all(|said| body.contains(said)), "{body}");
 }
+
+#[tokio::test]
+async fn the_variables_of_agents_name_authorities_and_a_bad_one_is_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = KeyPair::generate().expect("a key");
+    let pem = authority("ours").self_signed(&key).expect("signed").pem();
+    let (file, empty) = (dir.path().join("ours.pem"), dir.path().join("empty.pem"));
+    fs::write(&file, pem).expect("written");
+    fs::write(&empty, "no certificate\n").expect("written");
+    let key = key.serialize_pem();
+    let upstream = Upstream::start_tls(acceptor(
+        "ours",
+        KeyPair::from_pem(&key).expect("a key"),
+        &["localhost"],
+        false,
+    ));
+    let none = dir.path().join("none.pem");
+    for (name, place, said) in [
+        ("NODE_EXTRA_CA_CERTS", &file, "done"),
+        ("REQUESTS_CA_BUNDLE", &file, "done"),
+        ("CURL_CA_BUNDLE", &file, "done"),
+        ("SSL_CERT_FILE", &file, "done"),
+        (
+            "NODE_EXTRA_CA_CERTS",
+            &none,
+            "`NODE_EXTRA_CA_CERTS` names /",
+        ),
+        ("SSL_CERT_FILE", &none, "`SSL_CERT_FILE` names /"),
+        ("NODE_EXTRA_CA_CERTS", &empty, "it has no certificate"),
+    ] {
+        let rig = Rig::by_way_of(&[(name, place.to_str().expect("text"))]);
+        rig.put("docs", server("localhost", upstream.port));
+        let mut raw = rig.raw().await;
+        raw.send(&call(&rig, "docs")).await;
+        let (_, body) = raw.answer().await;
+        assert!(body.contains(said), "{name} {}: {body}", place.display());
+    }
+}

@@ -22,7 +22,7 @@ use super::{Checks, State};
 use crate::cli::Run;
 use crate::paths;
 use crate::proxy::Seen;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::types::agent::{AgentSpec, Dialect};
 use crate::types::exit::Exit;
 use crate::types::identity::ServerName;
@@ -36,6 +36,8 @@ const VERSION: Duration = Duration::from_secs(20);
 /// How long a server may take to tell its tools: one that is a command may have
 /// to be fetched.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// How long they may take before that is said.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// The versions that `scripts/real-agents` drives, by their programs.
 const TRIED: [(&str, &str); 7] = [
@@ -212,7 +214,19 @@ async fn servers(
             (check, name, seen)
         });
     }
-    while let Some(answer) = asked.join_next().await {
+    let mut is_said = asked.is_empty();
+    loop {
+        let answer = match timeout(PROGRESS, asked.join_next()).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => break,
+            Err(_) => {
+                if !is_said {
+                    is_said = true;
+                    report::note("waiting for the servers' first answers, for 30 s at most");
+                }
+                continue;
+            }
+        };
         let (check, name, seen) = answer.context("cannot ask a server")?;
         match seen {
             Ok(seen) => checks.ok(check, shown(&seen)),

@@ -40,6 +40,9 @@ fn variables_name_the_way() {
         // This machine is never asked for by way of another.
         (&[http], "http://localhost:1/", "straight"),
         (&[http], "http://me.localhost:1/", "straight"),
+        // What only ends like it is elsewhere.
+        (&[http], "http://notlocalhost:1/", "http://p:1"),
+        (&[http], "http://notlocalhost./", "http://p:1"),
         (&[http], "http://127.8.9.1:1/", "straight"),
         (&[http], "http://[::1]/", "straight"),
     ] {
@@ -106,4 +109,23 @@ fn a_proxy_that_reads_is_told_the_url_and_who_we_are() {
         String::from_utf8(head).expect("text"),
         "POST http://h:9/mcp?a=b HTTP/1.1\r\nProxy-Authorization: Basic dTp3QA==\r\nHost: h:9\r\n\r\n"
     );
+}
+
+#[test]
+fn a_proxy_whose_port_is_none_is_not_used() {
+    for (url, is_sound) in [
+        ("http://p:3128", true),
+        ("p:3128", true),
+        ("http://u:w@p:3128/", true),
+        ("http://[::2]", true),
+        ("http://[::2]:3128", true),
+        ("http://p", true),
+        ("http://p:99999", false),
+        ("http://p:0", false),
+        ("p:abc", false),
+    ] {
+        let (detours, unusable) = read(&[("HTTP_PROXY", url)]);
+        assert_eq!(unusable.is_empty(), is_sound, "{url}");
+        assert_eq!(way(&detours, "http://h/") != "straight", is_sound, "{url}");
+    }
 }

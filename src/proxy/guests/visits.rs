@@ -149,6 +149,8 @@ pub(super) async fn tools(
                 Err(failed) => {
                     let why = failed.words(&server, Some(&upstream.endpoint));
                     tracing::warn!(%server, why, "its tools are left out");
+                    let at = Some(&upstream.endpoint);
+                    shared.ledger.fail(&server, &failed.trouble(&server, at));
                     None
                 }
             }
@@ -171,7 +173,12 @@ async fn listed(shared: &Arc<Shared>, session: &Arc<Session>) -> Result<Vec<Stri
             reopen(shared, session, None).await?;
             shared.ledger.note(server, Step::Initialized);
         }
-        let talk = Talk::within(session, &session.standing().place);
+        let place = session.standing().place;
+        if place.greeting.capabilities.get("tools").is_none() {
+            // It says that it has none.
+            return Ok(Vec::new());
+        }
+        let talk = Talk::within(session, &place);
         match talk.tools(party(shared, server)).await {
             Err(Failed::Missing { .. }) if may_reopen => {
                 may_reopen = false;

@@ -202,7 +202,7 @@ async fn deliver(
         link = ask::link(shared, key, target, shared.patience.away) => link?,
         () = mailbox.lost(generation) => return Err(Failed::Closed),
     };
-    let answer = ask::begin(shared, &mut link, carried, target).await?;
+    let answer = ask::begin(shared, &mut link, carried, target, &mailbox.server).await?;
     if answer.status == 404 {
         return Err(Failed::Missing { has_session: true });
     }

@@ -54,7 +54,7 @@ pub(super) async fn open(
         body: Vec::new(),
         rest: Framing::EMPTY,
     };
-    let answer = ask::begin(shared, &mut link, &carried, target).await?;
+    let answer = ask::begin(shared, &mut link, &carried, target, server).await?;
     if answer.status != 200 {
         let (mut rest, mut said) = (answer.body, Vec::new());
         // What came with the head is enough for words.

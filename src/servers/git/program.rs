@@ -6,8 +6,13 @@
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::said::Said;
 use crate::paths::{self, Env};
@@ -41,6 +46,9 @@ const SETTINGS: &[&str] = &[
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "gc.auto=0",
+    // A server that says nothing is given up, rather than waited for.
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=30",
     "maintenance.auto=false",
     "submodule.recurse=false",
 ];
@@ -48,27 +56,49 @@ const SETTINGS: &[&str] = &[
 /// How ssh is run unless the user says how: it asks nothing, gives up on a
 /// host that is silent, and leaves no shared connection behind that would keep
 /// git's output open.
-const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ControlMaster=no";
+const SSH: &str = "ssh";
+const SSH_OPTIONS: &str = "-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 \
+                           -o ServerAliveCountMax=2 -o ControlMaster=no";
+
+/// Who git and ssh would ask in place of a terminal: nobody. An empty
+/// `GIT_ASKPASS` goes before `core.askPass` and `SSH_ASKPASS`.
+const ASK_NOBODY: &[(&str, &str)] = &[
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_ASKPASS", ""),
+    ("SSH_ASKPASS", ""),
+    ("SSH_ASKPASS_REQUIRE", "never"),
+    ("GCM_INTERACTIVE", "never"),
+];
+
+/// How long git may say nothing at all: a server that is silent for as long is
+/// given up.
+const SILENCE: Duration = Duration::from_secs(90);
 
 pub(super) struct Program<'a> {
     env: &'a Env,
     /// Shows what git is doing.
     bar: &'a ProgressBar,
-    /// The user has said how ssh is run.
-    has_ssh: bool,
+    /// How ssh is run; None: by a program of the user's that is none of ours to
+    /// give options to.
+    ssh: Option<String>,
 }
 
 impl<'a> Program<'a> {
     /// The user's git; `dir` is any directory that is there.
     pub(super) fn new(env: &'a Env, bar: &'a ProgressBar, dir: &Path) -> Self {
-        let chosen = ["GIT_SSH_COMMAND", "GIT_SSH"];
         let mut program = Self {
             env,
             bar,
-            has_ssh: chosen.iter().any(|name| paths::var(env, name).is_some()),
+            ssh: None,
         };
+        let named = |name| paths::var(env, name).map(|value| value.to_string_lossy().into_owned());
         let asked = ["config", "--get", "core.sshCommand"];
-        program.has_ssh = program.has_ssh || program.run(dir, &asked).is_ok();
+        let chosen = named("GIT_SSH_COMMAND").or_else(|| program.run(dir, &asked).ok());
+        program.ssh = match chosen {
+            Some(command) => quiet(command.trim()),
+            None if named("GIT_SSH").is_some() => None,
+            None => quiet(SSH),
+        };
         program
     }
 
@@ -141,9 +171,9 @@ impl<'a> Program<'a> {
         for name in LOCAL {
             command.env_remove(name);
         }
-        command.env("GIT_TERMINAL_PROMPT", "0");
-        if !self.has_ssh {
-            command.env("GIT_SSH_COMMAND", SSH);
+        command.envs(ASK_NOBODY.iter().copied());
+        if let Some(ssh) = &self.ssh {
+            command.env("GIT_SSH_COMMAND", ssh);
         }
         // No repository further up is taken for ours.
         command.env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir));
@@ -163,16 +193,92 @@ impl<'a> Program<'a> {
         })?;
         // What git prints here fits into a pipe: its output waits for its end.
         let mut said = Said::default();
+        let watch = Watch::over(child.id());
         let told = (child.stderr.take()).map_or(Ok(()), |stderr| {
-            said.listen(stderr, |line| self.bar.set_message(line.to_owned()))
+            said.listen(stderr, |line| {
+                watch.heard();
+                self.bar.set_message(line.to_owned());
+            })
         });
         let failed = |error: io::Error| format!("cannot run `git`: {error}");
         let output = child.wait_with_output().map_err(failed)?;
+        if watch.end() {
+            let limit = humantime::format_duration(SILENCE);
+            return Err(format!("it has said nothing for {limit}"));
+        }
         told.map_err(failed)?;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
             Err(said.reason(output.status))
+        }
+    }
+}
+
+/// An ssh command that asks nothing and gives up on a silent host; None for a
+/// program that may not know the options of OpenSSH. Options of the user's own
+/// count before ours.
+fn quiet(command: &str) -> Option<String> {
+    let words = shell_words::split(command).ok()?;
+    let program = Path::new(words.first()?);
+    (program.file_name()? == SSH).then(|| format!("{command} {SSH_OPTIONS}"))
+}
+
+/// Ends a git that says nothing for too long.
+struct Watch {
+    heard: Sender<()>,
+    /// True if it was ended.
+    task: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn over(git: u32) -> Self {
+        let (heard, words) = mpsc::channel();
+        let task = thread::spawn(move || {
+            loop {
+                match words.recv_timeout(SILENCE) {
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Disconnected) => return false,
+                    Err(RecvTimeoutError::Timeout) => break,
+                }
+            }
+            // Not waited for yet, so the number is still its own. It ends what it
+            // has started.
+            let git = i32::try_from(git).map(Pid::from_raw);
+            git.is_ok_and(|git| kill(git, Signal::SIGTERM).is_ok())
+        });
+        Self { heard, task }
+    }
+
+    fn heard(&self) {
+        // Whoever listened has ended git.
+        let _ = self.heard.send(());
+    }
+
+    /// True if git was ended for its silence.
+    fn end(self) -> bool {
+        drop(self.heard);
+        self.task.join().unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_openssh_gets_options_of_ours() {
+        for (command, has_ours) in [
+            ("ssh", true),
+            ("/usr/bin/ssh -i 'a key' -o BatchMode=no", true),
+            ("plink -batch", false),
+            ("sh -c 'ssh \"$@\"'", false),
+            ("", false),
+        ] {
+            let quiet = quiet(command);
+            assert_eq!(quiet.is_some(), has_ours, "{command}");
+            let starts = quiet.is_none_or(|quiet| quiet.starts_with(command));
+            assert!(starts, "{command}");
         }
     }
 }

@@ -2,9 +2,12 @@
 //! to be another one, to break off, and to listen badly.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -35,6 +38,7 @@ impl Seen {
 }
 
 /// How the server behaves, and what has come.
+#[expect(clippy::struct_excessive_bools, reason = "each is a way of its own")]
 pub(crate) struct Ways {
     /// How a request of an unknown session is refused; None: there are no
     /// sessions.
@@ -56,6 +60,21 @@ pub(crate) struct Ways {
     pub(crate) streams: bool,
     /// The status of a GET; 200 is a stream.
     pub(crate) listen: u16,
+    /// What the answer to a GET says that is no stream.
+    pub(crate) listen_text: &'static str,
+    /// All that a stream says before it ends.
+    pub(crate) brief: Option<&'static str>,
+    /// When each GET came.
+    pub(crate) heard: Vec<Instant>,
+    /// What requests with this method are answered with: a status, and JSON
+    /// with the request's id in place of `ID`.
+    pub(crate) odd: Vec<(&'static str, u16, &'static str)>,
+    /// It is two servers behind a balancer, whose cookie leads to the right one.
+    pub(crate) is_balanced: bool,
+    /// Requests for `/mcp` are redirected by this status, to there.
+    pub(crate) redirect: Option<(u16, String)>,
+    /// Results are packed with gzip, whatever the client asks for.
+    pub(crate) is_packed: bool,
     /// What the answer to the next call is, from its head on, before the
     /// connection ends.
     pub(crate) next: Option<String>,
@@ -93,6 +112,13 @@ impl Forgetful {
             hello_after: 0,
             streams: false,
             listen: 405,
+            listen_text: "no",
+            brief: None,
+            heard: Vec::new(),
+            odd: Vec::new(),
+            is_balanced: false,
+            redirect: None,
+            is_packed: false,
             next: None,
             seen: Vec::new(),
             listeners: Vec::new(),
@@ -236,6 +262,7 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
         state.changed.send_replace(());
         match answer {
             Answer::Whole(text) => io.write_all(text.as_bytes()).await?,
+            Answer::Packed(bytes) => io.write_all(&bytes).await?,
             Answer::Cut(text) => return io.write_all(text.as_bytes()).await,
             Answer::Listen(said) => return listen(io, said).await,
         }
@@ -245,6 +272,7 @@ async fn converse(mut io: TcpStream, state: &State) -> io::Result<()> {
 
 enum Answer {
     Whole(String),
+    Packed(Vec<u8>),
     Cut(String),
     Listen(mpsc::UnboundedReceiver<Option<String>>),
 }
@@ -252,6 +280,19 @@ enum Answer {
 fn answer(ways: &mut Ways, seen: &Seen) -> Answer {
     let message = &seen.message;
     let (id, method) = (&message["id"], message["method"].as_str().unwrap_or(""));
+    if let Some((status, to)) = &ways.redirect
+        && seen.head.contains(" /mcp HTTP/1.1")
+    {
+        let text = format!("HTTP/1.1 {status} So\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        return Answer::Whole(text);
+    }
+    if let Some((_, status, text)) = ways.odd.iter().find(|(of, ..)| *of == method) {
+        let text = text.replace("ID", &id.to_string());
+        let length = text.len();
+        return Answer::Whole(format!(
+            "HTTP/1.1 {status} So\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{text}"
+        ));
+    }
     if method == "initialize" {
         if ways.is_closed {
             return Answer::Whole(plain(500, "not today"));
@@ -265,13 +306,17 @@ fn answer(ways: &mut Ways, seen: &Seen) -> Answer {
         if ways.refusal.is_some() {
             ways.opened += 1;
             session = format!("Mcp-Session-Id: s-{}\r\n", ways.opened);
+            if ways.is_balanced {
+                session += "Set-Cookie: lb=node1; Path=/; HttpOnly\r\n";
+            }
             ways.known.insert(format!("s-{}", ways.opened));
         }
-        return Answer::Whole(result_of(ways, id, &result, &session));
+        return result_of(ways, id, &result, &session);
     }
     let session = seen.header("mcp-session-id").unwrap_or("").to_owned();
     if let Some((status, text)) = ways.refusal
-        && !ways.known.contains(&session)
+        && (!ways.known.contains(&session)
+            || ways.is_balanced && seen.header("cookie") != Some("lb=node1"))
     {
         ways.refused += 1;
         return Answer::Whole(plain(status, text));
@@ -281,8 +326,15 @@ fn answer(ways: &mut Ways, seen: &Seen) -> Answer {
         return Answer::Whole(plain(200, ""));
     }
     if seen.head.starts_with("GET") {
+        ways.heard.push(Instant::now());
         if ways.listen != 200 {
-            return Answer::Whole(plain(ways.listen, "no"));
+            return Answer::Whole(plain(ways.listen, ways.listen_text));
+        }
+        if let Some(brief) = ways.brief {
+            let length = brief.len();
+            return Answer::Whole(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {length}\r\n\r\n{brief}"
+            ));
         }
         let (say, said) = mpsc::unbounded_channel();
         ways.listeners.push(say);
@@ -313,24 +365,35 @@ fn answer(ways: &mut Ways, seen: &Seen) -> Answer {
         }
         _ => json!({}),
     };
-    Answer::Whole(result_of(ways, id, &result, &session))
+    result_of(ways, id, &result, &session)
 }
 
-fn result_of(ways: &Ways, id: &Value, result: &Value, lines: &str) -> String {
+fn result_of(ways: &Ways, id: &Value, result: &Value, lines: &str) -> Answer {
     let message = json!({ "jsonrpc": "2.0", "id": id, "result": result });
     if ways.streams {
         let event = format!("event: message\r\ndata: {message}\r\n\r\n");
-        return format!(
+        return Answer::Whole(format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{lines}\
              Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n0\r\n\r\n",
             event.len()
-        );
+        ));
     }
     let text = message.to_string();
-    format!(
+    if ways.is_packed {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(text.as_bytes()).expect("room");
+        let packed = packed.finish().expect("packed");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n{lines}\
+             Content-Length: {}\r\n\r\n",
+            packed.len()
+        );
+        return Answer::Packed([head.into_bytes(), packed].concat());
+    }
+    Answer::Whole(format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{lines}Content-Length: {}\r\n\r\n{text}",
         text.len()
-    )
+    ))
 }
 
 fn plain(status: u16, text: &str) -> String {
