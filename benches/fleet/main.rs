@@ -1,11 +1,13 @@
 //! Many sessions in the background, whose agents idle: what they hold and use
 //! together, and how long mentions take to reach them.
 //!
-//! `cargo bench --bench fleet [-- SESSIONS SECONDS]` starts 50 sessions, unless
-//! told otherwise, of the real program, one after the other, in one project and
-//! with a hub of their own, all below a temporary directory. They are left alone
-//! for 60 s; then each is mentioned, and then all at once. The program runs
-//! itself as the agent. Whatever happens, the sessions are stopped at the end.
+//! `cargo bench --bench fleet [-- SESSIONS SECONDS [ours|agentchattr]]` starts 50
+//! sessions, unless told otherwise, of the real program, one after the other, in
+//! one project and with a hub of their own, all below a temporary directory. They
+//! are left alone for 60 s; then each is mentioned, and then all at once. That is
+//! done with our hub, and with the server that plays agentchattr in the tests,
+//! unless one of them is named. The program runs itself as the agent. Whatever
+//! happens, the sessions are stopped at the end.
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(clippy::cast_precision_loss, reason = "figures for a table")]
@@ -16,9 +18,13 @@ mod agent;
 mod figures;
 #[path = "../shared/hub.rs"]
 mod hub;
+#[expect(dead_code, reason = "the bench needs no more of the human than words")]
+#[path = "../../tests/fake/scenarios/human.rs"]
+mod human;
 mod mentions;
 #[path = "../shared/number.rs"]
 mod number;
+mod peer;
 #[path = "../shared/raw.rs"]
 mod raw;
 mod stage;
@@ -32,7 +38,7 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use stage::World;
+use stage::{Kind, World};
 use usage::{anchors, usages};
 
 /// Until the last launch counts as settled.
@@ -53,6 +59,12 @@ fn main() -> Result<(), Failure> {
     if sessions == 0 || seconds == 0 {
         return Err("no sessions, or no time".into());
     }
+    let kinds = match args.get(2).map(String::as_str) {
+        None => &[Kind::Ours, Kind::Agentchattr][..],
+        Some("ours") => &[Kind::Ours],
+        Some("agentchattr") => &[Kind::Agentchattr],
+        Some(other) => return Err(format!("no hub `{other}`").into()),
+    };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -61,15 +73,23 @@ fn main() -> Result<(), Failure> {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
             tokio::select! {
-                measured = measure(sessions, Duration::from_secs(seconds)) => measured,
+                measured = all(kinds, sessions, Duration::from_secs(seconds)) => measured,
                 _ = interrupt.recv() => Err("interrupted".into()),
                 _ = terminate.recv() => Err("told to end".into()),
             }
         })
 }
 
-async fn measure(sessions: u64, time: Duration) -> Result<(), Failure> {
-    let mut world = World::new()?;
+async fn all(kinds: &[Kind], sessions: u64, time: Duration) -> Result<(), Failure> {
+    for kind in kinds {
+        println!("hub: {kind:?}");
+        measure(*kind, sessions, time).await?;
+    }
+    Ok(())
+}
+
+async fn measure(kind: Kind, sessions: u64, time: Duration) -> Result<(), Failure> {
+    let mut world = World::new(kind)?;
     let start = Instant::now();
     for _ in 0..sessions {
         world.start()?;
@@ -82,6 +102,7 @@ async fn measure(sessions: u64, time: Duration) -> Result<(), Failure> {
         took * 1e3 / sessions as f64
     );
     sleep(SETTLED).await;
+    world.ask_names()?;
     let mut processes = world.pids();
     for pid in world.pids() {
         processes.extend(anchors(pid)?);
@@ -132,12 +153,13 @@ async fn idle(world: &World, processes: &[u32], time: Duration) -> Result<(), Fa
     let ticks = |usages: &[usage::Usage]| usages.iter().map(|one| one.ticks).sum::<u64>();
     let switches = |usages: &[usage::Usage]| usages.iter().map(|one| one.switches).sum::<u64>();
     println!(
-        "{:>12} {:.2} s a minute in all (at most 0.5), {} ticks in {:.0} s, {:.2} switches/s a session; the hub {:.2} s",
+        "{:>12} {:.2} s a minute in all (at most 0.5), {} ticks in {:.0} s, {:.2} switches/s a session, {:.1} in all (at most 30 of 50); the hub {:.2} s",
         "CPU",
         (after.1 - before.1) / minutes,
         ticks(&after.0) - ticks(&before.0),
         minutes * 60.0,
         (switches(&after.0) - switches(&before.0)) as f64 / count / (minutes * 60.0),
+        (switches(&after.0) - switches(&before.0)) as f64 / (minutes * 60.0),
         (after.2 - before.2) / minutes,
     );
     Ok(())

@@ -22,8 +22,7 @@ const TIMES: usize = 5;
 pub(super) async fn one_by_one(world: &World) -> Result<(), Failure> {
     let mut times = Vec::new();
     for session in &world.sessions {
-        let name = session.name.as_str();
-        let took = mention(world, name, &[name]).await?;
+        let took = mention(world, &session.name, &[&session.first_name]).await?;
         times.extend(took);
     }
     println!(
@@ -38,7 +37,9 @@ pub(super) async fn one_by_one(world: &World) -> Result<(), Failure> {
 /// How many mentions that were.
 pub(super) async fn all_at_once(world: &World) -> Result<usize, Failure> {
     let sessions = world.sessions.iter();
-    let names: Vec<&str> = sessions.map(|session| session.name.as_str()).collect();
+    let names: Vec<&str> = sessions
+        .map(|session| session.first_name.as_str())
+        .collect();
     let (mut halves, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
         let times = mention(world, "all", &names).await?;
