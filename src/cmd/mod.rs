@@ -48,6 +48,7 @@ mod table;
 mod talk;
 mod team;
 mod tmux;
+mod trust;
 mod unconnected;
 mod up;
 mod who;
@@ -82,6 +83,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Trust(verb) => trust::run(&verb),
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(args),
         Verb::Doctor(args) => doctor::run(&args),

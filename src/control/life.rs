@@ -106,6 +106,7 @@ impl Desk {
             hub: Hub { url, state: hub },
             mcp: self.servers(),
             log: self.log.to_string_lossy().into_owned(),
+            socket: self.context.control.to_string_lossy().into_owned(),
             team: self.team.clone(),
         }
     }

@@ -38,6 +38,9 @@ pub struct Session {
     pub mcp: Vec<Brief>,
     /// The path of the log.
     pub log: String,
+    /// The path of the control socket.
+    #[serde(default)]
+    pub socket: String,
     /// `FILE#NAME` of the team file and its member that `wrapper up` started it
     /// for, whatever it is called by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 26] = [
+pub const VERBS: [&str; 27] = [
     "attach",
     "bridge",
     "completions",
@@ -34,6 +34,7 @@ pub const VERBS: [&str; 26] = [
     "serve",
     "stop",
     "tmux-pane",
+    "trust",
     "up",
     "who",
 ];

@@ -19,6 +19,7 @@ pub mod mention;
 pub mod no_proxy;
 pub mod options;
 pub mod prompt;
+pub mod reference;
 pub mod reply;
 pub mod secret;
 pub mod server;
