@@ -4,18 +4,22 @@
 //! stand before the verb or the agent. Both are one rewrite ahead of clap:
 //! the verb goes first.
 
+mod guess;
 mod sessions;
 mod team;
+mod trust;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::guess::verb_like;
 pub use self::sessions::{
     Attach, Explain, Logs, Mcp, McpList, McpServer, McpSet, Ps, Restart, Screen, Send, Stop,
 };
 pub use self::team::{Completions, Doctor, Down, Man, Shell, TmuxPane, Up};
+pub use self::trust::{Trust, TrustForget, TrustList};
 use crate::types::identity::ServerName;
 use crate::types::options::{AgentOptions, Options};
 
@@ -41,6 +45,7 @@ Runs coding agent CLIs side by side: one chat, one proxy, prompts that arrive.
   wrapper config [--origin]               the configuration, and who set what
   wrapper up [FILE], down [FILE]          start, stop the sessions of a file
   wrapper doctor [AGENT]                  what is wrong here, and the cure
+  wrapper trust [list | forget DIR]       what you said of projects' servers
   wrapper completions bash|zsh|fish       has your shell complete all this
 
 A launch:
@@ -114,6 +119,9 @@ pub enum Verb {
     Down(Down),
     /// Test what a launch would need, and say what is wrong and the cure
     Doctor(Doctor),
+    /// What you have said of projects' servers
+    #[command(subcommand)]
+    Trust(Trust),
     /// Print what makes a shell complete our command lines
     Completions(Completions),
     /// The MCP server that an agent's settings name by command
@@ -304,18 +312,36 @@ impl Cli {
         let mut command = Self::command();
         let args = verb_first(&command, args.into_iter().collect());
         let launch = args.get(1).is_some_and(|verb| verb == "run");
+        let agent = is_word_of_launch(&command, &args);
         let parsed = command
             .try_get_matches_from_mut(args)
             .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
         parsed.map_err(|error| {
             let error = error.format(&mut command);
             if launch {
-                point_to_the_dashes(error)
+                point_to_the_dashes(error, agent.as_deref())
             } else {
                 error
             }
         })
     }
+}
+
+/// What is wrong with a command line, and the way out, a line each.
+#[must_use]
+pub fn usage(error: &clap::Error) -> (String, Option<String>) {
+    let text = error.render().to_string();
+    let mut parts = text.split("\n\n").map(|part| {
+        let lines = part.lines().map(str::trim);
+        lines.collect::<Vec<_>>().join(" ")
+    });
+    let wrong = parts.next().unwrap_or_default();
+    let wrong = wrong.trim_start_matches("error: ").to_owned();
+    let hints: Vec<String> = parts
+        .filter(|part| !part.is_empty() && !part.starts_with("For more information"))
+        .map(|part| part.trim_start_matches("tip: ").to_owned())
+        .collect();
+    (wrong, (!hints.is_empty()).then(|| hints.join("; ")))
 }
 
 /// Moves the verb in front of everything else; puts `run` there if the first
@@ -332,7 +358,7 @@ fn verb_first(command: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString>
                 "run".into()
             };
             args.insert(1, verb);
-            return args;
+            return nested_first(command, args);
         }
         index += 1 + usize::from(takes_value(command, arg));
     }
@@ -346,10 +372,48 @@ fn verb_first(command: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString>
     args
 }
 
+/// Moves the verb of a verb, `list` of `mcp list`, in front of the options as
+/// well. `trust` alone lists.
+fn nested_first(command: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString> {
+    let Some(verb) = args.get(1).and_then(|verb| command.find_subcommand(verb)) else {
+        return args;
+    };
+    if !verb.has_subcommands() {
+        return args;
+    }
+    let mut index = 2;
+    while let Some(arg) = args.get(index).filter(|arg| *arg != "--") {
+        if !arg.as_encoded_bytes().starts_with(b"-") {
+            let nested = args.remove(index);
+            args.insert(2, nested);
+            return args;
+        }
+        index += 1 + usize::from(takes_value(command, arg));
+    }
+    let asks_for_help = args.iter().any(|arg| arg == "-h" || arg == "--help");
+    if verb.get_name() == "trust" && !asks_for_help {
+        args.insert(2, "list".into());
+    }
+    args
+}
+
+/// The word in the place of a launch's agent, as it was typed.
+fn is_word_of_launch(command: &clap::Command, args: &[OsString]) -> Option<String> {
+    let mut index = 2;
+    while let Some(arg) = args.get(index).filter(|arg| *arg != "--") {
+        if !arg.as_encoded_bytes().starts_with(b"-") {
+            return arg.to_str().map(str::to_owned);
+        }
+        index += 1 + usize::from(takes_value(command, arg));
+    }
+    None
+}
+
 /// True if `option` of any verb has its value in the next argument.
 fn takes_value(command: &clap::Command, option: &OsStr) -> bool {
-    command
-        .get_subcommands()
+    let verbs = command.get_subcommands();
+    verbs
+        .flat_map(|verb| std::iter::once(verb).chain(verb.get_subcommands()))
         .flat_map(clap::Command::get_arguments)
         .filter(|arg| arg.get_action().takes_values())
         .any(|arg| {
@@ -359,14 +423,23 @@ fn takes_value(command: &clap::Command, option: &OsStr) -> bool {
         })
 }
 
-/// Says where options of the agent go, if one of them stands among ours.
-fn point_to_the_dashes(mut error: clap::Error) -> clap::Error {
+/// Says where arguments of the agent go, if one of them stands among ours; or
+/// which verb was meant in the place of an agent.
+fn point_to_the_dashes(mut error: clap::Error, agent: Option<&str>) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument
         && error.get(ContextKind::SuggestedArg).is_none()
         && let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
-        && option.starts_with('-')
     {
-        let tip = format!("options of the agent go after `--`: wrapper <agent> -- {option}");
+        let verb = agent.and_then(|agent| Some((agent, verb_like(agent)?)));
+        let tip = match verb {
+            _ if option.starts_with('-') => {
+                format!("options of the agent go after `--`: wrapper <agent> -- {option}")
+            }
+            Some((agent, verb)) => format!(
+                "`{agent}` is no verb: did you mean `wrapper {verb}`? `wrapper --help` shows all"
+            ),
+            None => format!("arguments of the agent go after `--`: wrapper <agent> -- {option}"),
+        };
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![tip.into()]),

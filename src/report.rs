@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::types::exit::Exit;
 use crate::types::text::is_control;
@@ -66,9 +67,43 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Tells the user why we end.
+/// Whether errors are told as JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Has errors told as JSON from now on: the command line asks for it.
+pub fn errors_as_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// Tells the user why we end; a program, which asked for JSON, in one line of
+/// it: `{"error", "hint", "code"}`, where `code` is the exit code.
 pub fn failure(failure: &Failure) {
-    note(failure);
+    if AS_JSON.load(Ordering::Relaxed) {
+        note(json!({
+            "error": format!("{:#}", failure.error),
+            "hint": failure.hint,
+            "code": failure.exit.code(),
+        }));
+    } else {
+        note(failure);
+    }
+}
+
+/// The error and the hint that another process of ours has told, in either form.
+#[must_use]
+pub fn told(said: &str) -> (String, Option<String>) {
+    let as_json = said.lines().rev().find_map(|line| {
+        let told: serde_json::Value = serde_json::from_str(line).ok()?;
+        let hint = told["hint"].as_str().map(str::to_owned);
+        Some((told["error"].as_str()?.to_owned(), hint))
+    });
+    as_json.unwrap_or_else(|| {
+        let mut lines = said.lines();
+        let error = lines.find_map(|line| line.strip_prefix("error: "));
+        let hint = lines.find_map(|line| line.strip_prefix("hint: "));
+        let error = error.unwrap_or(said.trim());
+        (error.to_owned(), hint.map(str::to_owned))
+    })
 }
 
 /// A remark that ends nothing.

@@ -180,7 +180,8 @@ impl Entry {
     fn reason(&self, state: State, seen: Seen) -> Option<String> {
         let failed_before = matches!(self.verdict, Some((Outcome::Failed, _)));
         match state {
-            State::Ready | State::PendingRestart => None,
+            // What is left out has no entry here.
+            State::Ready | State::PendingRestart | State::LeftOut => None,
             // What came of the last change is the news.
             State::Waiting | State::Unseen if failed_before => None,
             State::Waiting => Some("the agent has not connected to it yet".to_owned()),

@@ -174,8 +174,8 @@ pub struct McpSet {
     /// Where the server is
     #[arg(long)]
     pub url: Option<String>,
-    /// A header that is sent to it, `K: V`; a value `@env:VAR` or `@file:PATH`
-    /// is read from there
+    /// A header that is sent to it, `K: V`; `@env:VAR` and `@file:PATH` in the value
+    /// are read here, as in `Bearer @env:TOKEN`
     #[arg(long, value_name = "K: V", requires = "url")]
     pub header: Vec<String>,
     /// A command that prints its credential, split like a shell does

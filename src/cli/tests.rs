@@ -125,3 +125,53 @@ fn help_fits_a_screen_and_leaves_nothing_out() {
         assert!(HELP.contains(&format!("--{long}")), "{long}");
     }
 }
+
+#[test]
+fn options_stand_before_a_verb_of_a_verb_as_well() {
+    for line in [
+        "--config f mcp list s",
+        "mcp --config f list s",
+        "mcp list --config f s",
+        "mcp list s --config=f",
+    ] {
+        match parse(line) {
+            Ok(Verb::Mcp(Mcp::List(list))) => {
+                assert_eq!(list.session, "s", "{line}");
+                assert_eq!(list.options.config, Some("f".into()), "{line}");
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+    let set = parse("--json --port 7 mcp --url http://h/ set s docs");
+    assert!(
+        matches!(&set, Ok(Verb::Mcp(Mcp::Set(set))) if set.json && set.options.port == Some(7)),
+        "{set:?}"
+    );
+    for line in [
+        "trust",
+        "--json trust",
+        "trust --json",
+        "--config f trust list",
+    ] {
+        assert!(
+            matches!(parse(line), Ok(Verb::Trust(Trust::List(_)))),
+            "{line}"
+        );
+    }
+    assert!(
+        matches!(parse("--json trust forget d"), Ok(Verb::Trust(Trust::Forget(forget))) if forget.json)
+    );
+}
+
+#[test]
+fn a_verb_that_was_mistyped_is_suggested() {
+    for (line, says) in [
+        ("sya hi", "did you mean `wrapper say`?"),
+        ("kill mine", "did you mean `wrapper stop`?"),
+        ("claude hi", "arguments of the agent go after `--`"),
+        ("claude --model x", "options of the agent go after `--`"),
+    ] {
+        let said = parse(line).expect_err(line);
+        assert!(said.contains(says), "{line}: {said}");
+    }
+}

@@ -32,6 +32,9 @@ pub(super) struct Detached {
     pub(super) id: SessionId,
     /// The session's own process.
     pub(super) pid: u32,
+    /// The path of its control socket.
+    #[serde(default)]
+    pub(super) socket: String,
 }
 
 /// A front that is told once that the agent runs.
@@ -106,6 +109,7 @@ impl Ready {
                     name: session.name.clone(),
                     id: session.id.clone(),
                     pid: std::process::id(),
+                    socket: session.control.to_string_lossy().into_owned(),
                 });
                 background::fall_silent();
             }

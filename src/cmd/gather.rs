@@ -230,7 +230,9 @@ fn is_trusted(found: &Project, spec: &AgentSpec, state: &Path, args: &Run) -> an
         (Some(Answer::Yes), _) => return Ok(true),
         (Some(Answer::No), _) => {
             report::note(format_args!(
-                "the servers of {file} are left out, as you said: `--trust-project` takes them"
+                "the servers of {file} are left out, as you said: `--trust-project` takes them, \
+                 `wrapper trust forget {}` has you asked again",
+                one_line(&shell_words::quote(&spec.cwd.to_string_lossy()), 400)
             ));
             return Ok(false);
         }

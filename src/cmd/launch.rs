@@ -19,7 +19,7 @@ use super::gear::Gear;
 use super::lives::Lives;
 use super::plan::Wiring;
 use super::registration::{self, Registration};
-use super::setting::{self, Setting, block_on};
+use super::setting::{Setting, block_on};
 use super::signals::{self, Signals};
 use super::tmux::pane::Pane;
 use super::{background, burial, dry_run, gather, log, plan, post, program, talk, tmux};
@@ -57,10 +57,7 @@ pub(super) fn run(args: Run) -> Result<Exit, Failure> {
 fn launch(args: Run, pane: Option<Arc<Pane>>) -> Result<Exit, Failure> {
     let mut setting = Setting::load(&args.options, Exit::Failed)?;
     let front = Front::of(&args, &mut setting.env);
-    let spec = setting
-        .config
-        .agent(&args.agent, &args.of_agent)
-        .map_err(|error| setting::failure(Exit::Failed, error))?;
+    let spec = program::agent(&args, &setting)?;
     let program = program::find(&spec, &setting)?;
     if !args.dry_run && front.is_terminal() && !tty::foreground() {
         return Err(Failure::new(

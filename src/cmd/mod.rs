@@ -49,6 +49,7 @@ mod talk;
 mod team;
 mod tmux;
 mod token;
+mod trust;
 mod unconnected;
 mod up;
 mod who;
@@ -84,6 +85,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::DemoAgent(args) => demo_agent::run(&args),
         Verb::Hosted(args) => hosted::run(&args),
+        Verb::Trust(verb) => trust::run(&verb),
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::setting::Setting;
+use super::setting::{self, Setting};
+use crate::cli::{self, Run};
 use crate::paths::{self, Env};
 use crate::report::Failure;
 use crate::terminal::pty::SpawnError;
@@ -16,6 +17,24 @@ use crate::types::exit::Exit;
 use crate::types::identity::Token;
 use crate::types::no_proxy::exempt_loopback;
 use crate::types::server::{Command, KEY_VAR, URL_VAR};
+
+/// The agent that a launch names. A word that is none may have been meant for a
+/// verb.
+pub(super) fn agent(args: &Run, setting: &Setting) -> Result<AgentSpec, Failure> {
+    let found = setting.config.agent(&args.agent, &args.of_agent);
+    let is_known = (setting.config.agents()).any(|known| known.as_str() == args.agent);
+    found.map_err(|error| {
+        let failure = setting::failure(Exit::Failed, error);
+        if is_known {
+            return failure;
+        }
+        let agents = failure.hint.clone().unwrap_or_default();
+        let verb =
+            cli::verb_like(&args.agent).map(|verb| format!("did you mean `wrapper {verb}`? "));
+        let verb = verb.unwrap_or_default();
+        failure.hint(format!("{verb}{agents}; `wrapper --help` shows the verbs"))
+    })
+}
 
 /// The agent's program, looked up on the `PATH` that the agent will have; and
 /// the check that its directory exists.

@@ -1,6 +1,8 @@
 //! `wrapper read`: the chat, as text or as JSON, once or as it goes on.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -9,6 +11,8 @@ use super::setting::{Setting, block_on, hub_failure};
 use crate::cli::Read;
 use crate::hub::Client;
 use crate::hub::api::Message;
+use crate::hub::client::Error;
+use crate::paths::{self, Env};
 use crate::report::{self, Failure};
 use crate::types::exit::Exit;
 use crate::types::identity::Token;
@@ -36,11 +40,12 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
             report::line(all.collect::<Value>());
             return Ok(Exit::Done);
         }
+        let has_colour = has_colour(&setting.env);
         let show = |message: &Message, labels: &Labels| {
             if args.json {
                 report::line(as_json(message, labels));
             } else {
-                report::line(as_text(message, labels));
+                report::line(as_text(message, labels, Local::now(), has_colour));
             }
         };
         for message in &messages {
@@ -49,26 +54,45 @@ pub(super) fn run(args: &Read) -> Result<Exit, Failure> {
         if !args.follow || report::is_lost() {
             return Ok(Exit::Done);
         }
-        let since = messages.last().map_or(0, |message| message.id);
-        let mut stream = client
-            .stream(&human, Some(since), channel.as_ref())
-            .await
-            .map_err(hub_failure)?;
-        while let Some(message) = stream.next().await.map_err(hub_failure)? {
-            if !labels.0.contains_key(&message.sender) {
-                // It may have registered since.
-                labels = Labels::of(&client, &human).await;
+        let mut since = messages.last().map_or(0, |message| message.id);
+        let mut is_away = false;
+        loop {
+            match client.stream(&human, Some(since), channel.as_ref()).await {
+                Ok(mut stream) => {
+                    if std::mem::take(&mut is_away) {
+                        report::note("the hub is back");
+                    }
+                    // However the stream ends, the next goes on after it.
+                    while let Ok(Some(message)) = stream.next().await {
+                        since = since.max(message.id);
+                        if !labels.0.contains_key(&message.sender) {
+                            // It may have registered since.
+                            labels = Labels::of(&client, &human).await;
+                        }
+                        show(&message, &labels);
+                        if report::is_lost() {
+                            return Ok(Exit::Done);
+                        }
+                    }
+                }
+                Err(error @ Error::Unreachable { .. }) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        report::note(format_args!("{error}: waiting until it is back"));
+                    }
+                }
+                Err(error) => return Err(hub_failure(error)),
             }
-            show(&message, &labels);
-            if report::is_lost() {
-                return Ok(Exit::Done);
-            }
+            tokio::time::sleep(AGAIN).await;
         }
-        Err(Failure::new(
-            Exit::NotDone,
-            anyhow::anyhow!("the hub has ended"),
-        ))
     })
+}
+
+/// Between two tries to reach a hub that has ended.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Colour goes to a terminal alone, and where nobody forbids it.
+fn has_colour(env: &Env) -> bool {
+    io::stdout().is_terminal() && paths::var(env, "NO_COLOR").is_none()
 }
 
 fn time(message: &Message) -> DateTime<Utc> {
@@ -80,6 +104,7 @@ fn time(message: &Message) -> DateTime<Utc> {
 }
 
 /// What instances are called in the chat.
+#[derive(Default)]
 struct Labels(BTreeMap<String, String>);
 
 impl Labels {
@@ -116,24 +141,30 @@ fn as_json(message: &Message, labels: &Labels) -> Value {
 
 /// One message for a terminal: what another hub let through is not ours to
 /// let act on it.
-fn as_text(message: &Message, labels: &Labels) -> String {
+fn as_text(message: &Message, labels: &Labels, now: DateTime<Local>, has_colour: bool) -> String {
     let clean = |text: &str| {
         text.chars()
             .filter(|&c| c == '\n' || c == '\t' || !text::is_control(c))
             .collect::<String>()
     };
-    let clock = time(message).with_timezone(&Local).format("%H:%M");
+    let at = time(message).with_timezone(&Local);
+    let form = match at.date_naive() == now.date_naive() {
+        true => "%H:%M",
+        false => "%Y-%m-%d %H:%M",
+    };
+    let clock = at.format(form);
     let said = clean(&message.text).replace('\n', "\n      ");
-    let mut sender = clean(&message.sender);
+    let (channel, mut sender) = (clean(&message.channel), clean(&message.sender));
     if let Some(label) = labels.telling(&message.sender) {
         sender = format!("{sender} ({})", text::one_line(label, 60));
     }
     let reply = message.reply_to.map(|id| format!(" (to message {id})"));
-    let mut line = format!(
-        "{clock} #{} {sender}{}: {said}",
-        clean(&message.channel),
-        reply.unwrap_or_default()
-    );
+    let reply = reply.unwrap_or_default();
+    let mut line = if has_colour {
+        format!("\x1b[2m{clock} #{channel}\x1b[0m \x1b[1;36m{sender}\x1b[0m{reply}: {said}")
+    } else {
+        format!("{clock} #{channel} {sender}{reply}: {said}")
+    };
     let metadata = message.metadata.as_ref();
     let choices = metadata.and_then(|metadata| metadata["choices"].as_array());
     for choice in choices.into_iter().flatten().filter_map(Value::as_str) {
@@ -160,7 +191,7 @@ mod tests {
         };
         let label = |label: &str| Labels([("claude-2".into(), label.into())].into());
         let asked = message(json!({"metadata": {"choices": ["yes", "no\u{1b}[2J"]}}));
-        let shown = as_text(&asked, &label("Reviewer"));
+        let shown = as_text(&asked, &label("Reviewer"), Local::now(), false);
         let lines: Vec<&str> = shown.lines().collect();
         assert!(
             lines[0].ends_with("#general claude-2 (Reviewer): which?"),
@@ -168,7 +199,7 @@ mod tests {
         );
         assert_eq!(lines[1..], ["      - yes", "      - no[2J"]);
         let reply = message(json!({"reply_to": 2}));
-        let shown = as_text(&reply, &label("Claude 2"));
+        let shown = as_text(&reply, &label("Claude 2"), Local::now(), false);
         assert!(
             shown.ends_with("#general claude-2 (to message 2): which?"),
             "{shown}"
@@ -177,5 +208,26 @@ mod tests {
         assert_eq!(json["metadata"]["choices"][0], "yes");
         assert_eq!(json["label"], "Reviewer");
         assert_eq!(as_json(&reply, &label(""))["reply_to"], 2);
+    }
+
+    #[test]
+    fn a_message_of_another_day_has_its_date() {
+        let now = Local::now();
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this era fit")]
+        let message = |seconds: i64| -> Message {
+            let text = json!({
+                "id": 1, "uid": "u", "sender": "ann", "text": "hi\u{1b}[2J", "type": "chat",
+                "timestamp": (now.timestamp() - seconds) as f64, "time": "", "attachments": [],
+                "channel": "general", "reply_to": null, "metadata": null,
+            });
+            serde_json::from_value(text).expect("a message")
+        };
+        let today = as_text(&message(0), &Labels::default(), now, false);
+        assert!(today[5..].starts_with(" #general ann: hi[2J"), "{today}");
+        let before = as_text(&message(3 * 86_400), &Labels::default(), now, false);
+        assert!(before[16..].starts_with(" #general ann: hi"), "{before}");
+        assert!(before.starts_with("20"), "{before}");
+        let coloured = as_text(&message(0), &Labels::default(), now, true);
+        assert!(coloured.contains("\x1b[1;36mann\x1b[0m: hi"), "{coloured}");
     }
 }

@@ -143,10 +143,7 @@ pub(super) async fn ensure(setting: &Setting) -> anyhow::Result<()> {
         // Another launch may have been faster.
         match setting.client().health().await {
             Ok(Kind::Ours(_)) => Ok(()),
-            _ => Err(anyhow!(
-                "the hub did not start: {}",
-                said.trim().trim_start_matches("error: ")
-            )),
+            _ => Err(anyhow!("the hub did not start: {}", report::told(&said).0)),
         }
     };
     tokio::time::timeout(PATIENCE, started)

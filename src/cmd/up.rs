@@ -105,6 +105,8 @@ async fn start_all(setting: &Setting, file: &TeamFile, members: &[Member], args:
                 pid: Some(session.pid),
                 reason: None,
             });
+        } else if !member.cwd.is_dir() {
+            say(failure_of(member, &member.no_cwd));
         } else if let Err(failure) = ask_first(setting, member, &args.options) {
             say(failure_of(member, &format!("{:#}", failure.error)));
         } else {
@@ -178,11 +180,9 @@ async fn start(member: &Member, command: &mut Command, state: &Path) -> anyhow::
     let output = command.output().await.context("cannot start a launch")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let mut lines = said.lines();
-        let error = lines.find_map(|line| line.strip_prefix("error: "));
-        let hint = lines.find_map(|line| line.strip_prefix("hint: "));
+        let (error, hint) = report::told(&said);
         let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-        return Err(anyhow!("{}{hint}", error.unwrap_or(said.trim())));
+        return Err(anyhow!("{error}{hint}"));
     }
     let launched: Detached =
         serde_json::from_slice(&output.stdout).context("cannot read what the launch says")?;

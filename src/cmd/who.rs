@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::setting::{Setting, block_on, hub_failure};
+use super::table::Table;
 use crate::cli::Who;
 use crate::report::{self, Failure};
 use crate::types::exit::Exit;
@@ -27,24 +28,23 @@ pub(super) fn run(args: &Who) -> Result<Exit, Failure> {
         report::line(list.collect::<Value>());
         return Ok(Exit::Done);
     }
-    let width = all
-        .iter()
-        .map(|(name, _)| name.as_str().len())
-        .max()
-        .unwrap_or_default();
+    if all.is_empty() {
+        report::note("nobody is registered");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(["NAME", "STATE", "LABEL"]);
     for (name, status) in &all {
         let state = match (status.available, status.busy) {
             (false, _) => "away",
             (true, true) => "busy",
             (true, false) => "online",
         };
-        report::line(format_args!(
-            "{name:width$}  {state:6}  {}",
-            one_line(&status.label, 60)
-        ));
+        table.row([
+            name.to_string(),
+            state.to_owned(),
+            one_line(&status.label, 60),
+        ]);
     }
-    if all.is_empty() {
-        report::note("nobody is registered");
-    }
+    table.print();
     Ok(Exit::Done)
 }

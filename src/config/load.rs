@@ -14,6 +14,7 @@ use super::raw::Raw;
 use super::resolve::{Config, Launched};
 use crate::paths::{self, Env};
 use crate::types::options::Options;
+use crate::types::reference::{self, Part};
 
 const BUILT_IN: &str = include_str!("../../config.toml");
 
@@ -164,13 +165,13 @@ fn anchor_server(server: &mut Value, dir: &Path, env: &Env) -> Result<(), Error>
     }
     let headers = server.get_mut("headers").and_then(Value::as_table_mut);
     for (_, value) in headers.into_iter().flatten() {
-        if let Some(path) = value
-            .as_str()
-            .and_then(|value| value.strip_prefix("@file:"))
-            && !path.is_empty()
-            && let Value::String(path) = anchored(path)?
+        if let Some(text) = value.as_str()
+            && let Ok(parts) = reference::parts(text)
+            && let Some(Part::File(path)) = parts.last()
+            && let Value::String(whole) = anchored(path)?
         {
-            *value = Value::String(format!("@file:{path}"));
+            let before = &text[..text.len() - path.len()];
+            *value = Value::String(format!("{before}{whole}"));
         }
     }
     Ok(())

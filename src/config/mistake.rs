@@ -113,7 +113,12 @@ fn plainer(said: &str) -> (String, Option<String>) {
         "value"
     } else {
         let said = without_value(said);
-        return (said.replace("expected u16", "expected 0 to 65535"), None);
+        let said = said.replace("expected u16", "expected 0 to 65535");
+        // Every list of ours is one of strings.
+        return (
+            said.replace("expected a sequence", "expected a list of strings"),
+            None,
+        );
     };
     let mut quoted = said.split('`').skip(1).step_by(2);
     let unknown = quoted.next().unwrap_or_default();

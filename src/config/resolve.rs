@@ -100,6 +100,22 @@ impl Config {
                 .ok_or_else(|| missing("mcp.server_name"))?
                 .0,
         };
+        let ports = [
+            ("server.port", hub.port),
+            ("mcp.http_port", mcp.http_port),
+            ("mcp.sse_port", mcp.sse_port),
+        ];
+        for (index, (key, port)) in ports.iter().enumerate() {
+            let same = |(_, other): &&(_, u16)| other == port && *port != 0;
+            if let Some((first, _)) = ports[..index].iter().find(same) {
+                let origin = |key: &str| layers.origins.get(key).map(ToString::to_string);
+                let error = format_args!(
+                    "{}: `{first}` and `{key}` are both {port}",
+                    origin(key).unwrap_or_default()
+                );
+                return Err(Error::new(error).hint("give each a port of its own"));
+            }
+        }
         let servers = servers::specs(raw.mcp_servers, &mcp.server_name);
         let agents = raw.agents.into_iter();
         let mut config = Self {

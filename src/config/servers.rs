@@ -10,11 +10,12 @@ use super::raw::{Only, Slug};
 use crate::types::auth::RawAuth;
 use crate::types::credential::Auth;
 use crate::types::identity::{AgentName, ServerName, Token};
+use crate::types::reference::{self, Part};
 use crate::types::secret;
 use crate::types::server::ContextLevel;
 use crate::types::source::{
-    Git, GitUrl, HeaderValue, Recipe, ServerSpec, Source, is_header_name, is_header_value,
-    is_variable,
+    Git, GitUrl, HeaderPart, HeaderValue, Recipe, ServerSpec, Source, is_header_name,
+    is_header_value, is_variable,
 };
 use crate::types::upstream::Endpoint;
 use crate::types::variables::{self, ROOT_VAR};
@@ -203,14 +204,16 @@ fn remote(raw: RawSource) -> Result<Recipe, Wrong> {
             let name = secret::name_of(&name);
             return Err(wrong("headers", format!("{name:?} is no header's name")));
         }
-        let value = match (value.strip_prefix("@env:"), value.strip_prefix("@file:")) {
-            (Some(var), _) if is_variable(var) => HeaderValue::Env(var.to_owned()),
-            (None, Some(path)) if !path.is_empty() => HeaderValue::File(path.into()),
-            (None, None) if is_header_value(&value) => HeaderValue::Text(Token::new(value)),
-            (None, None) => return Err((at, "it has a control character".to_owned())),
-            _ => return Err((at, "it names neither a variable nor a file".to_owned())),
-        };
-        headers.push((name, value));
+        if !is_header_value(&value) {
+            return Err((at, "it has a control character".to_owned()));
+        }
+        let parts = reference::parts(&value).map_err(|what| (at, what.to_owned()))?;
+        let parts = parts.into_iter().map(|part| match part {
+            Part::Text(text) => HeaderPart::Text(Token::new(text)),
+            Part::Env(name) => HeaderPart::Env(name.to_owned()),
+            Part::File(path) => HeaderPart::File(path.into()),
+        });
+        headers.push((name, parts.collect()));
     }
     let auth = match raw.auth {
         None => None,

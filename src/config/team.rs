@@ -25,6 +25,8 @@ pub struct Member {
     pub label: Option<String>,
     /// Absolute: where it says, else where the file is.
     pub cwd: PathBuf,
+    /// What is said of it if it is not there: with the line that says it.
+    pub no_cwd: String,
     /// Arguments of the agent.
     pub args: Vec<String>,
     /// What it is told once it runs.
@@ -46,7 +48,7 @@ struct RawMember {
     agent: Spanned<String>,
     name: Option<Spanned<String>>,
     label: Option<String>,
-    cwd: Option<String>,
+    cwd: Option<Spanned<String>>,
     #[serde(default)]
     args: Vec<String>,
     prompt: Option<String>,
@@ -96,13 +98,26 @@ pub fn team(path: &Path, text: &str, config: &Config, env: &Env) -> Result<Vec<M
             let said = format!("there is a session `{name}` already");
             return Err(wrong(span, &said).hint("give each its own `name`"));
         }
-        let cwd = raw.cwd.map(|cwd| dir.join(paths::expand(env, &cwd)));
+        let at = raw.cwd.as_ref().map_or(span, Spanned::span);
+        let cwd = raw
+            .cwd
+            .map(|cwd| dir.join(paths::expand(env, cwd.get_ref())));
+        let cwd: PathBuf = cwd.unwrap_or_else(|| dir.to_owned()).components().collect();
+        let line = text
+            .get(..at.start)
+            .unwrap_or_default()
+            .matches('\n')
+            .count()
+            + 1;
+        let (path, missing) = (path.display(), cwd.display());
+        let no_cwd = format!("{path}:{line}: `cwd`: no such directory: {missing}");
         let variables = raw.env.into_iter();
         members.push(Member {
             name: name.into(),
             agent,
             label: raw.label,
-            cwd: cwd.unwrap_or_else(|| dir.to_owned()).components().collect(),
+            cwd,
+            no_cwd,
             args: raw.args,
             prompt: raw.prompt.filter(|prompt| !prompt.trim().is_empty()),
             restart: raw.restart,

@@ -114,6 +114,7 @@ impl Desk {
                 waited_ms: (waiting.waited)
                     .map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
             },
+            socket: self.context.control.to_string_lossy().into_owned(),
             team: self.team.clone(),
         }
     }

@@ -41,6 +41,9 @@ pub struct Session {
     /// The prompts that have not ended.
     #[serde(default, skip_serializing_if = "Prompts::is_none")]
     pub prompts: Prompts,
+    /// The path of the control socket.
+    #[serde(default)]
+    pub socket: String,
     /// `FILE#NAME` of the team file and its member that `wrapper up` started it
     /// for, whatever it is called by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! The hub as a server: its ports, one chat, and a clean end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ pub fn open(bound: Bound, settings: &Settings) -> Result<Open> {
     let human = files::make_human_token(&settings.data_dir)?;
     let path = files::store(&settings.data_dir)?;
     let (news, _) = broadcast::channel(NEWS);
-    let chat = Store::open(&path)
+    let chat = store(&path)
         .and_then(|store| {
             let (hops, now) = (settings.max_hops, Instant::now());
             let mut chat = Chat::open(store, human, hops, news.clone(), now)?;
@@ -97,6 +97,44 @@ pub fn open(bound: Bound, settings: &Settings) -> Result<Open> {
         thread,
         news,
     })
+}
+
+/// Opens the store. What is no store any more is set aside, and a new one begun:
+/// the chat goes on without what was said.
+fn store(path: &Path) -> Result<Store> {
+    let error = match Store::open(path) {
+        Err(error) if is_garbage(&error) => error,
+        opened => return opened,
+    };
+    let at = chrono::Utc::now().format("%Y%m%dT%H%M%S");
+    let aside = path.with_extension(format!("db.broken-{at}"));
+    std::fs::rename(path, &aside)
+        .with_context(|| format!("{error}; cannot move it to {}", aside.display()))?;
+    // They are of the broken one.
+    for journal in ["db-wal", "db-shm"] {
+        let journal = path.with_extension(journal);
+        if let Err(error) = std::fs::remove_file(&journal)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("cannot remove {}", journal.display()));
+        }
+    }
+    if let Some(dir) = path.parent() {
+        files::store(dir)?;
+    }
+    tracing::warn!(
+        "the hub's store {} was broken ({error}): it is kept as {}, and the chat begins again",
+        path.display(),
+        aside.display()
+    );
+    Store::open(path)
+}
+
+fn is_garbage(error: &anyhow::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let error = error.downcast_ref::<rusqlite::Error>();
+    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(NotADatabase | DatabaseCorrupt))
 }
 
 /// Serves until stopped, or until idle for as long as the settings allow.

@@ -89,6 +89,13 @@ impl Carrier {
                 Carried::Again => continue,
                 Carried::Over => return Ok(()),
             };
+            for (mention, _) in waiting.iter().take(covers) {
+                let became = match &unsure {
+                    None => "submitted".to_owned(),
+                    Some((fate, reason)) => format!("{fate:?}: {reason}").to_lowercase(),
+                };
+                info!("mentioned in {}: {became}", mention.place);
+            }
             // Before anything else: until it is noted, it comes twice if we die.
             let noted = match waiting.drain(..covers).next_back() {
                 Some((_, mark)) => source.done(mark).await,
@@ -154,10 +161,7 @@ impl Carrier {
         };
         let reason = receipt.reason().map(ToString::to_string);
         let unsure = match receipt.outcome() {
-            Some(Outcome::Submitted) => {
-                info!("typed a mention");
-                None
-            }
+            Some(Outcome::Submitted) => None,
             Some(Outcome::Unknown(_)) => {
                 warn!(reason, "typed a mention, with unknown outcome");
                 Some(Fate::Doubtful)

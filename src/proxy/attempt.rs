@@ -5,8 +5,6 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use crate::types::upstream::Endpoint;
-
 use super::detour::Detour;
 use super::errand::Errand;
 use super::exchange::{Exchange, while_wanted};

@@ -211,6 +211,7 @@ fn date(text: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
     use crate::types::agent::Transport;
+    use crate::types::owner::Owner;
     use crate::types::server::ContextLevel;
 
     fn upstream(url: &str, key: &str) -> Upstream {
@@ -219,6 +220,7 @@ mod tests {
             transport: Transport::Http,
             credential: Credential::Headers(vec![("X-Key".into(), Token::new(key))]),
             context: ContextLevel::None,
+            owner: Owner::Us,
             is_guest: false,
         }
     }

@@ -12,7 +12,9 @@ use crate::types::agent::Transport;
 use crate::types::credential::{Auth, TokenSource};
 use crate::types::identity::{ServerName, Token};
 use crate::types::server::{Command, Headers, Kind, Origin, Remote, Server};
-use crate::types::source::{Git, HeaderValue, Recipe, ServerSpec, Source, is_header_value};
+use crate::types::source::{
+    Git, HeaderPart, HeaderValue, Recipe, ServerSpec, Source, is_header_value,
+};
 use crate::types::variables::{self, Style, Variables};
 
 /// Servers, as an agent can be told of them.
@@ -221,16 +223,17 @@ fn remote(
     let mut sent = Headers::new();
     for (name, value) in headers {
         let key = format!("headers.{name}");
-        let value = match value {
-            HeaderValue::Text(text) => texts.replaced(&key, text.expose())?.0,
-            HeaderValue::Env(var) => texts.replaced(&key, &format!("${{{var}}}"))?.0,
-            HeaderValue::File(path) => {
+        let part = |part: &HeaderPart| match part {
+            HeaderPart::Text(text) => Ok(texts.replaced(&key, text.expose())?.0),
+            HeaderPart::Env(var) => Ok(texts.replaced(&key, &format!("${{{var}}}"))?.0),
+            HeaderPart::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| format!("`{key}`: cannot read {}: {error}", path.display()))?;
                 let line = text.strip_suffix('\n').unwrap_or(&text);
-                line.strip_suffix('\r').unwrap_or(line).to_owned()
+                Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
             }
         };
+        let value = value.iter().map(part).collect::<Result<String, String>>()?;
         if !is_header_value(&value) {
             return Err(format!("`{key}`: the value has a control character"));
         }

@@ -76,6 +76,17 @@ impl Trust {
         let dir = dir
             .canonicalize()
             .with_context(|| format!("cannot find {}", dir.display()))?;
+        self.change(|answers| {
+            let of_dir = answers.0.entry(dir).or_default();
+            of_dir.retain(|(known, _)| known != digest);
+            of_dir.push((digest.clone(), answer));
+            let excess = of_dir.len().saturating_sub(KEPT);
+            of_dir.drain(..excess);
+        })
+    }
+
+    /// Changes the file, under its lock.
+    fn change(&self, change: impl FnOnce(&mut Answers)) -> Result<()> {
         paths::private_dir(&self.state)
             .with_context(|| format!("cannot make {}", self.state.display()))?;
         let lock = self.state.join("trust.lock");
@@ -93,15 +104,38 @@ impl Trust {
             }
             Err(error) => return Err(error),
         };
-        let of_dir = answers.0.entry(dir).or_default();
-        of_dir.retain(|(known, _)| known != digest);
-        of_dir.push((digest.clone(), answer));
-        let excess = of_dir.len().saturating_sub(KEPT);
-        of_dir.drain(..excess);
+        change(&mut answers);
         serde_json::to_vec_pretty(&answers)
             .map_err(io::Error::from)
             .and_then(|body| paths::private_file(&path, &body))
             .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// All directories with an answer, each with its last.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub fn all(&self) -> Result<Vec<(PathBuf, Answer)>> {
+        let answers = self.read()?.0.into_iter();
+        let last = answers.filter_map(|(dir, of_dir)| Some((dir, of_dir.last()?.1)));
+        Ok(last.collect())
+    }
+
+    /// Forgets every answer of a directory, which may be gone; false if there
+    /// was none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, understood or written.
+    pub fn forget(&self, dir: &Path) -> Result<bool> {
+        let real = dir.canonicalize();
+        let mut forgotten = false;
+        self.change(|answers| {
+            let names = real.iter().map(PathBuf::as_path).chain([dir]);
+            for name in names {
+                forgotten |= answers.0.remove(name).is_some();
+            }
+        })?;
+        Ok(forgotten)
     }
 
     fn read(&self) -> Result<Answers> {

@@ -9,7 +9,7 @@ use super::identity::AgentName;
 
 /// The verbs of the command line, later versions' included: no agent may be
 /// named like one.
-pub const VERBS: [&str; 27] = [
+pub const VERBS: [&str; 28] = [
     "attach",
     "bridge",
     "completions",
@@ -35,6 +35,7 @@ pub const VERBS: [&str; 27] = [
     "stop",
     "tmux-pane",
     "token",
+    "trust",
     "up",
     "who",
 ];

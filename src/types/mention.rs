@@ -1,5 +1,7 @@
 //! What wakes an agent: it was mentioned, somewhere in the chat of some hub.
 
+use std::fmt;
+
 use super::trigger::ChannelName;
 
 /// One mention that waits for its instance.
@@ -18,6 +20,16 @@ pub enum Place {
     Job(u64),
     /// In a channel whose name cannot be repeated safely.
     Somewhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(name) => write!(f, "#{name}"),
+            Self::Job(number) => write!(f, "job {number}"),
+            Self::Somewhere => f.write_str("a channel"),
+        }
+    }
 }
 
 impl Mention {

@@ -22,6 +22,7 @@ pub mod options;
 pub mod owner;
 pub mod pace;
 pub mod prompt;
+pub mod reference;
 pub mod reply;
 pub mod secret;
 pub mod server;

@@ -48,9 +48,12 @@ pub enum Recipe {
     },
 }
 
-/// Where a header's value is.
+/// A header's value, part by part: `Bearer @env:TOKEN`.
+pub type HeaderValue = Vec<HeaderPart>;
+
+/// Where a part of a header's value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderValue {
+pub enum HeaderPart {
     /// Here; it may have variables.
     Text(Token),
     /// `@env:VAR`

@@ -12,7 +12,7 @@ use wrapper::types::agent::{AgentSpec, Dialect, Inject, Restart, Transport};
 use wrapper::types::credential::TokenSource;
 use wrapper::types::identity::AgentName;
 use wrapper::types::options::{AgentOptions, Options};
-use wrapper::types::source::{HeaderValue, Recipe, Source};
+use wrapper::types::source::{HeaderPart, Recipe, Source};
 
 /// A user: a home with a configuration, a directory they are in, variables.
 struct User {
@@ -488,7 +488,7 @@ fn mistakes_of_servers_are_shown_where_they_are() {
       |           ^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(User::with("[mcp_servers.docs]\nargs = '-y'").wrong(), @r#"
-    config.toml:2:8: invalid type: string, expected a sequence
+    config.toml:2:8: invalid type: string, expected a list of strings
       |
     2 | args = ****
       |        ^^^^
@@ -596,7 +596,7 @@ fn servers_of_a_file_start_at_the_file() {
     let Recipe::Remote { headers, .. } = &specs[2] else {
         panic!("{specs:?}");
     };
-    assert_eq!(headers[0].1, HeaderValue::File(user.path("home/key")));
+    assert_eq!(headers[0].1, [HeaderPart::File(user.path("home/key"))]);
     let source = |index: usize| match &specs[index] {
         Recipe::Remote {
             auth: Some(auth), ..
@@ -699,6 +699,7 @@ fn help_is_a_pleasure() {
       wrapper config [--origin]               the configuration, and who set what
       wrapper up [FILE], down [FILE]          start, stop the sessions of a file
       wrapper doctor [AGENT]                  what is wrong here, and the cure
+      wrapper trust [list | forget DIR]       what you said of projects' servers
       wrapper completions bash|zsh|fish       has your shell complete all this
 
     A launch:

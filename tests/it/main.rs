@@ -56,6 +56,7 @@ mod rotate; // tokens and hubs that change under a running agent
 mod secrets; // no token where none may be
 mod send; // prompts that are sent to a session, and their receipts
 mod servers; // a project's servers, and whether they are trusted
+mod shell;
 mod sources; // servers of the configuration, fetched
 mod sse_repair; // a stream over SSE that outlives those of its upstream
 mod states; // how a session's servers stand, and why

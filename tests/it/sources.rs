@@ -8,7 +8,7 @@ use std::process::Command;
 use wrapper::paths::Env;
 use wrapper::servers::source::{Failures, Ready, prepare, rehearse};
 use wrapper::types::server::{self, Kind};
-use wrapper::types::source::{Git, HeaderValue, Recipe, ServerSpec, Source};
+use wrapper::types::source::{Git, HeaderPart, HeaderValue, Recipe, ServerSpec, Source};
 
 /// A user with a state directory, and a remote that they fetch from.
 struct Place {
@@ -513,9 +513,12 @@ fn values_come_from_the_environment_and_from_files() {
         ..place.spec("cmd", "v1")
     };
     let headers = vec![
-        ("A".to_owned(), HeaderValue::Text(text("Bearer ${TOKEN}"))),
-        ("B".to_owned(), HeaderValue::Env("TOKEN".into())),
-        ("C".to_owned(), HeaderValue::File(place.path("key"))),
+        (
+            "A".to_owned(),
+            vec![HeaderPart::Text(text("Bearer ${TOKEN}"))],
+        ),
+        ("B".to_owned(), vec![HeaderPart::Env("TOKEN".into())]),
+        ("C".to_owned(), vec![HeaderPart::File(place.path("key"))]),
     ];
     let ready = place
         .prepare(&[
@@ -546,18 +549,24 @@ fn values_come_from_the_environment_and_from_files() {
             "`mcp_servers.cmd`: `args[0]`: the variable `NO` is not set".to_owned(),
         ),
         (
-            remote("https://x.dev", header(HeaderValue::Env("NO".into()))),
+            remote("https://x.dev", header(vec![HeaderPart::Env("NO".into())])),
             "`mcp_servers.net`: `headers.A`: the variable `NO` is not set".to_owned(),
         ),
         (
-            remote("https://x.dev", header(HeaderValue::File(gone.clone()))),
+            remote(
+                "https://x.dev",
+                header(vec![HeaderPart::File(gone.clone())]),
+            ),
             format!(
                 "`mcp_servers.net`: `headers.A`: cannot read {}: ",
                 gone.display()
             ),
         ),
         (
-            remote("https://x.dev", header(HeaderValue::Env("LINES".into()))),
+            remote(
+                "https://x.dev",
+                header(vec![HeaderPart::Env("LINES".into())]),
+            ),
             "`mcp_servers.net`: `headers.A`: the value has a control character".to_owned(),
         ),
         (

@@ -123,7 +123,7 @@ pub(super) async fn hub(setting: &Setting, checks: &mut Checks) {
             if let Err(error) = hub::human_token(&config.hub.data_dir) {
                 let text = format!("{error:#}");
                 let cure = "is it the hub of another user or another `data_dir`?";
-                checks.add(name, State::Problem, text, Some(cure));
+                checks.add(name, State::Warning, text, Some(cure));
                 return;
             }
             (format!("ours, {}", health.version), health.mcp_port)
@@ -159,7 +159,7 @@ pub(super) async fn hub(setting: &Setting, checks: &mut Checks) {
         ),
         _ => checks.add(
             name,
-            State::Problem,
+            State::Warning,
             format!("{whose}, answers at {url}, but not with its tools on {port}"),
             Some("set `http_port` under `[mcp]` in config.toml to where they are"),
         ),

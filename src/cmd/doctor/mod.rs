@@ -37,7 +37,7 @@ enum State {
     Ok,
     /// Something will not work, or not as well as it might.
     Warning,
-    /// A launch would fail, or the agent lack something that it is to have.
+    /// A launch would fail.
     Problem,
 }
 

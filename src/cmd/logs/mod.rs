@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use chrono::DateTime;
+use chrono::{DateTime, Local};
 use serde_json::{Value, json};
 
 use super::found;
@@ -140,9 +140,29 @@ fn show(lines: Vec<String>, as_json: bool) {
             report::json(&entry(&line));
         } else {
             // What others have sent may be quoted there.
-            let shown = line.chars().filter(|&c| c == '\t' || !text::is_control(c));
+            let shown = for_eyes(&line);
+            let shown = shown.chars().filter(|&c| c == '\t' || !text::is_control(c));
             report::line(shown.collect::<String>());
         }
+    }
+}
+
+/// A line for the user: by the clock of this place, and without the part of the
+/// program that wrote it.
+fn for_eyes(line: &str) -> String {
+    let parts = entry(line);
+    let time = parts["time"].as_str();
+    let Some(time) = time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()) else {
+        return line.to_owned();
+    };
+    let clock = time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+    let text = parts["text"].as_str().unwrap_or_default();
+    match parts["level"].as_str() {
+        Some(level @ ("warn" | "error")) => {
+            let level = if level == "warn" { "warning" } else { level };
+            format!("{clock}  {level}: {text}")
+        }
+        _ => format!("{clock}  {text}"),
     }
 }
 
@@ -176,6 +196,24 @@ mod tests {
             let told = entry(line);
             assert_eq!((&told["time"], &told["text"]), (&Value::Null, &json!(line)));
         }
+    }
+
+    #[test]
+    fn a_line_is_shown_by_the_clock_of_this_place_and_without_our_insides() {
+        let at = "2026-11-21T22:16:10.123456Z";
+        let local = DateTime::parse_from_rfc3339(at).expect("a time");
+        let clock = local.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+        for (line, shown) in [
+            ("  INFO wrapper::cmd::launch: launched", "launched"),
+            ("  WARN wrapper::x: odd", "warning: odd"),
+            (" ERROR wrapper::x: bad", "error: bad"),
+        ] {
+            assert_eq!(
+                for_eyes(&format!("{at}{line}")),
+                format!("{clock}  {shown}")
+            );
+        }
+        assert_eq!(for_eyes("  goes on"), "  goes on");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::setting::{self, Setting, block_on};
+use super::setting::{Setting, block_on};
 use super::signals::{self, Signals};
 use super::{gather, program};
 use crate::cli::Run;
@@ -45,10 +45,7 @@ const END: Duration = Duration::from_secs(20);
 /// Launches inside tmux what `args` ask for.
 pub(super) fn run(args: &Run) -> Result<Exit, Failure> {
     let setting = Setting::load(&args.options, Exit::Failed)?;
-    let spec = setting
-        .config
-        .agent(&args.agent, &args.of_agent)
-        .map_err(|error| setting::failure(Exit::Failed, error))?;
+    let spec = program::agent(args, &setting)?;
     program::find(&spec, &setting)?;
     // What has to be asked is asked here, where the user is.
     gather::gather(&setting, &spec, args)?;

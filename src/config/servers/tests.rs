@@ -66,9 +66,12 @@ fn every_type_has_its_recipe() {
         Recipe::Remote {
             url: "https://${HOST}/mcp".into(),
             headers: vec![
-                ("A".into(), HeaderValue::Text(Token::new("Bearer ${T}"))),
-                ("B".into(), HeaderValue::Env("T".into())),
-                ("C".into(), HeaderValue::File("/t".into())),
+                (
+                    "A".into(),
+                    vec![HeaderPart::Text(Token::new("Bearer ${T}"))]
+                ),
+                ("B".into(), vec![HeaderPart::Env("T".into())]),
+                ("C".into(), vec![HeaderPart::File("/t".into())]),
             ],
             auth: None,
         }

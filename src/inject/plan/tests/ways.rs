@@ -117,7 +117,7 @@ fn what_cannot_be_carried_is_named_with_the_way_out() {
         (
             spec("codex", template("{server}={url}")),
             sse,
-            "`codex` cannot be reached over SSE",
+            "`codex` cannot reach a server over SSE",
         ),
         (
             spec("codex", template("{server}={url}")),
