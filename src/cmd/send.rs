@@ -31,9 +31,9 @@ pub(super) fn run(args: &Send) -> Result<Exit, Failure> {
     let text = text(args)?;
     let (name, receipt) = block_on(Exit::NotDone, async {
         let found = found::session(&args.session).await?;
-        let left = args
-            .timeout
-            .map(|time| time.saturating_sub(began.elapsed()));
+        // A session that was slow to say who it is has taken of the time.
+        let spent = Some(began.elapsed()).filter(|spent| *spent >= WHILE);
+        let left = (args.timeout).map(|time| time.saturating_sub(spent.unwrap_or_default()));
         let prompt = Prompt {
             text,
             wait: args.wait,

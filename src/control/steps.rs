@@ -40,7 +40,7 @@ pub(super) async fn follow(
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, STEPS);
     if let Some(time) = time {
-        let deadline = (uptime() + time).as_millis();
+        let deadline = (uptime() + time + GRACE).as_millis();
         request = request.header(DEADLINE, deadline.to_string());
     }
     let request = request

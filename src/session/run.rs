@@ -291,13 +291,12 @@ async fn drain<T: Tty>(up: &mut Up<'_, T>, feed: &Feed, audience: &mut Audience)
 
 /// Tells whoever asked how a prompt stands, and the log.
 pub(super) fn answer(ticket: &Ticket, receipt: Receipt) {
-    let (id, reason) = (receipt.id, receipt.reason().map(ToString::to_string));
-    match receipt.word() {
-        Word::Queued => tracing::info!(%id, reason, "a prompt waits"),
-        Word::Typing => tracing::info!(%id, reason, "a prompt is typed"),
-        Word::Submitted => tracing::info!(%id, "a prompt was submitted"),
-        Word::Refused => tracing::info!(%id, reason, "a prompt was refused"),
-        Word::Unknown => tracing::warn!(%id, reason, "what became of a prompt is unknown"),
+    let (id, stage) = (receipt.id, receipt.word());
+    let reason = receipt.reason().map(ToString::to_string);
+    if stage == Word::Unknown {
+        tracing::warn!(%id, ?stage, reason, "a prompt has come further");
+    } else {
+        tracing::info!(%id, ?stage, reason, "a prompt has come further");
     }
     ticket.tell(receipt);
 }

@@ -169,14 +169,14 @@ fn a_session_that_hangs_is_shown_in_time_and_can_be_ended() {
     let session = in_state(&world, "fake", "idle");
     let (pid, agent) = (number(&session, "pid"), number(&session, "agent_pid"));
     signal(pid, Signal::SIGSTOP);
-    let unknown = in_state(&world, "fake", "unknown");
+    let suspended = in_state(&world, "fake", "suspended");
     for key in ["id", "pid", "name", "agent", "cwd", "log", "started_at"] {
-        assert_eq!(unknown[key], session[key], "{key}");
+        assert_eq!(suspended[key], session[key], "{key}");
     }
     let output = world.verb(&["ps"]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(
-        table.contains("unknown") && table.contains("ATTACHED"),
+        table.contains("suspended") && table.contains("ATTACHED"),
         "{table}"
     );
     let ended = world.json(&["stop", "fake", "--grace", "5s", "--json"]);
