@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::session::handle::State;
 
-const AGENTS: [&str; 9] = [
-    "claude", "codex", "gemini", "qwen", "copilot", "opencode", "kilo", "pi", "cline",
+const AGENTS: [&str; 8] = [
+    "claude", "codex", "gemini", "qwen", "copilot", "opencode", "kilo", "pi",
 ];
 
 /// A screen as it was recorded.

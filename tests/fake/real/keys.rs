@@ -2,7 +2,7 @@
 //! in the line: after each the next mention is typed at once.
 
 use anyhow::{Result, ensure};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::chat;
 use crate::outer::Outer;
@@ -14,6 +14,10 @@ use crate::world::World;
 /// to the same sequence.
 const ALONE: Duration = Duration::from_millis(1500);
 
+/// A line that is begun, in no word that anybody else says.
+const LINE: &str = "xyz";
+
+const UP: &[u8] = b"\x1b[A";
 const DOWN: &[u8] = b"\x1b[B";
 const RIGHT: &[u8] = b"\x1b[C";
 const ENTER: &[u8] = b"\r";
@@ -51,9 +55,10 @@ pub(crate) async fn heard(
     })
     .await?;
     step(label, "hears the next after a line that is gone", async {
-        outer.press(b"abc").await?;
-        outer.shown(&["abc"]).await?;
-        alone(&[ESC, b"\x15"], outer).await?;
+        outer.press(LINE.as_bytes()).await?;
+        outer.shown(&[LINE]).await?;
+        alone(&[ESC], outer).await?;
+        cleared(outer).await?;
         chat::mention(name, world, "after-a-line").await
     })
     .await
@@ -73,10 +78,15 @@ fn answers(agent: &str) -> Vec<Answer> {
         "kilo" => &[ESC, ENTER],
         _ => &[ESC],
     };
+    let arrows = match agent {
+        // Its `No` wants to be told more.
+        "copilot" => by("arrows", &[DOWN, UP, ENTER], true),
+        _ => by("arrows", second, false),
+    };
     vec![
         key,
         by("Enter", &[ENTER], true),
-        by("arrows", second, false),
+        arrows,
         by("Esc", esc, false),
     ]
 }
@@ -102,6 +112,18 @@ async fn answered(answer: &Answer, at: usize, world: &World, outer: &Outer) -> R
         Ok((!is_asked && is_run == answer.allows).then_some(()))
     })
     .await
+}
+
+/// Drops the line. An agent that was held up reads the key and the Esc before it
+/// as one, and keeps the line.
+async fn cleared(outer: &Outer) -> Result<()> {
+    let is_gone = || async { Ok((!outer.text().contains(LINE)).then_some(())) };
+    loop {
+        outer.press(b"\x15").await?;
+        if let Ok(gone) = timeout(3 * SETTLED, until(is_gone)).await {
+            return gone;
+        }
+    }
 }
 
 /// Presses keys, each by itself.
