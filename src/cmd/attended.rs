@@ -23,7 +23,7 @@ use crate::inbox::Inbox;
 use crate::presence::{Check, Presence, slot};
 use crate::queue::Queue;
 use crate::report::{self, Failure};
-use crate::session::{self, Life, Session, Status};
+use crate::session::{self, Session, State};
 use crate::terminal::{DevTty, Nowhere};
 use crate::types::agent::{Inject, Route};
 use crate::types::context::SessionContext;
@@ -33,6 +33,10 @@ use crate::types::upstream::Live;
 
 /// Between the polite signal to the agent and the next, ruder one.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long an agent's start is waited for by who has started it in the
+/// background.
+const START: Duration = Duration::from_secs(30);
 
 /// What tasks and streams may take to end, once the agent is gone.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -138,9 +142,8 @@ impl Attended<'_> {
             Some(tty) => session::supervise(job, tty, mailbox, again).await,
             None => session::supervise(job, Nowhere, mailbox, again).await,
         };
-        if result.is_ok() {
-            // It may have ended before anybody looked.
-            ready.tell(&self.wiring.context);
+        if let Ok(exit) = &result {
+            ready.ended(&self.wiring.context, *exit, session.last_words(), self.log);
         }
         ready.front().tell("STOPPING=1");
         tasks.stop.cancel();
@@ -174,8 +177,11 @@ impl Attended<'_> {
             tasks.until_stop(Box::pin(revived));
         }
         let (events, heard) = mpsc::unbounded_channel();
-        let siblings = registration::siblings(setting, spec, &registration.client)
-            .of(self.wiring.context.id.clone());
+        let siblings = registration::siblings(setting, spec, &registration.client).of(self
+            .wiring
+            .context
+            .id
+            .clone());
         let presence = Presence {
             client: registration.client.clone(),
             tools: registration.claims.clone(),
@@ -208,14 +214,13 @@ impl Attended<'_> {
     }
 }
 
-/// Tells whoever waits for it that the agent runs, and a service manager what
-/// it does.
+/// Tells whoever waits for it how the agent has started, and a service manager
+/// what it does.
 async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
-    let running = |status: &Status| status.life == Life::Running;
-    if session.status().wait_for(running).await.is_err() {
+    let Some(state) = started(&session).await else {
         return;
-    }
-    ready.tell(&context);
+    };
+    ready.tell(&context, state);
     let Front::Headless(notifier) = ready.front() else {
         return;
     };
@@ -226,6 +231,17 @@ async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
         if doing.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Waits until the agent is seen to do something else than start, for a while;
+/// None: it has ended.
+async fn started(session: &Session) -> Option<State> {
+    let mut doing = session.doing();
+    let has_started = doing.wait_for(|state| *state != State::Starting);
+    match tokio::time::timeout(START, has_started).await {
+        Ok(state) => state.ok().map(|state| *state),
+        Err(_) => Some(State::Starting),
     }
 }
 

@@ -116,7 +116,8 @@ impl Manifest {
                 region: rule.region(),
             })
         });
-        Verdict::new(held.collect(), self.is_own, self.queues)
+        let is_blank = view.rows.iter().all(String::is_empty);
+        Verdict::new(held.collect(), self.is_own, self.queues, is_blank)
     }
 
     /// What stands in the input line up to the row of the cursor; None where no
