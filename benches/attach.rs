@@ -32,10 +32,7 @@ use number::number;
 use outer::Outer;
 use raw::raw;
 
-const SIZE: TermSize = TermSize {
-    rows: 40,
-    cols: 120,
-};
+const SIZE: TermSize = TermSize::new(40, 120);
 
 /// What the agent writes first, and after a flood.
 const READY: &[u8] = b"<ready>";

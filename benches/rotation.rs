@@ -38,7 +38,7 @@ const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
 const REPORT: &str = "ROTATION_BENCH_REPORT";
 const SECONDS: &str = "ROTATION_BENCH_SECONDS";
 
-const SIZE: TermSize = TermSize { rows: 24, cols: 80 };
+const SIZE: TermSize = TermSize::new(24, 80);
 
 const CALL_EVERY: Duration = Duration::from_millis(20);
 const ROTATE_EVERY: Duration = Duration::from_secs(2);

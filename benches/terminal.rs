@@ -28,10 +28,7 @@ use figures::median;
 use outer::Outer;
 use raw::raw;
 
-const SIZE: TermSize = TermSize {
-    rows: 40,
-    cols: 120,
-};
+const SIZE: TermSize = TermSize::new(40, 120);
 
 const START: &[u8] = b"<start>";
 const END: &[u8] = b"<end>";

@@ -39,10 +39,7 @@ use stage::{Outer, World};
 
 const WRAPPER: &str = env!("CARGO_BIN_EXE_wrapper");
 
-const SIZE: TermSize = TermSize {
-    rows: 40,
-    cols: 120,
-};
+const SIZE: TermSize = TermSize::new(40, 120);
 
 /// Below the temporary directory.
 const DATA: &str = "data";

@@ -70,7 +70,7 @@ pub(super) fn measure(dir: &Path, upstream: u16) -> Res<()> {
 
 /// How it ended, and what it showed.
 async fn in_a_terminal(launch: &Launch) -> Res<(AgentExit, String)> {
-    const SIZE: TermSize = TermSize { rows: 24, cols: 80 };
+    const SIZE: TermSize = TermSize::new(24, 80);
     let (pty, mut process) = Pty::spawn(launch, SIZE)?;
     let (mut buf, mut shown) = (vec![0; 1 << 16], String::new());
     while let Ok(n @ 1..) = pty.read(&mut buf).await {

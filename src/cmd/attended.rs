@@ -24,7 +24,7 @@ use crate::inbox::Inbox;
 use crate::presence::{Check, Presence};
 use crate::queue::Queue;
 use crate::report::{self, Failure};
-use crate::session::{self, Life, Session, Status};
+use crate::session::{self, Session, State};
 use crate::terminal::{DevTty, Nowhere};
 use crate::types::agent::{Inject, Route};
 use crate::types::context::SessionContext;
@@ -35,6 +35,10 @@ use crate::types::upstream::Live;
 
 /// Between the polite signal to the agent and the next, ruder one.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long an agent's start is waited for by who has started it in the
+/// background.
+const START: Duration = Duration::from_secs(30);
 
 /// What tasks and streams may take to end, once the agent is gone.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -140,9 +144,8 @@ impl Attended<'_> {
             Some(tty) => session::supervise(job, tty, mailbox, again).await,
             None => session::supervise(job, Nowhere, mailbox, again).await,
         };
-        if result.is_ok() {
-            // It may have ended before anybody looked.
-            ready.tell(&self.wiring.context);
+        if let Ok(exit) = &result {
+            ready.ended(&self.wiring.context, *exit, session.last_words(), self.log);
         }
         ready.front().tell("STOPPING=1");
         tasks.stop.cancel();
@@ -229,14 +232,13 @@ async fn renoted(dir: Option<PathBuf>, mut instance: Instance, mut uid: watch::R
     }
 }
 
-/// Tells whoever waits for it that the agent runs, and a service manager what
-/// it does.
+/// Tells whoever waits for it how the agent has started, and a service manager
+/// what it does.
 async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
-    let running = |status: &Status| status.life == Life::Running;
-    if session.status().wait_for(running).await.is_err() {
+    let Some(state) = started(&session).await else {
         return;
-    }
-    ready.tell(&context);
+    };
+    ready.tell(&context, state);
     let Front::Headless(notifier) = ready.front() else {
         return;
     };
@@ -247,6 +249,17 @@ async fn follow(session: Session, ready: Arc<Ready>, context: SessionContext) {
         if doing.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Waits until the agent is seen to do something else than start, for a while;
+/// None: it has ended.
+async fn started(session: &Session) -> Option<State> {
+    let mut doing = session.doing();
+    let has_started = doing.wait_for(|state| *state != State::Starting);
+    match tokio::time::timeout(START, has_started).await {
+        Ok(state) => state.ok().map(|state| *state),
+        Err(_) => Some(State::Starting),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a launch shows itself: in a terminal, to nobody, or to a service
-//! manager; and who is told once its agent runs.
+//! manager; and who is told once its agent has started.
 
+use std::path::Path;
 use std::sync::Once;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,9 @@ use super::notify::Notifier;
 use crate::cli::Run;
 use crate::paths::Env;
 use crate::report::{self, Failure};
+use crate::session::State;
 use crate::types::context::SessionContext;
+use crate::types::exit::AgentExit;
 use crate::types::identity::SessionId;
 
 /// What an agent takes its terminal for where nobody has said so: the screen's
@@ -35,9 +38,29 @@ pub(super) struct Detached {
     /// The path of its control socket.
     #[serde(default)]
     pub(super) socket: String,
+    /// What the agent does by then.
+    pub(super) state: State,
 }
 
-/// A front that is told once that the agent runs.
+/// The same, as the session says it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    #[serde(flatten)]
+    pub(super) detached: Detached,
+    /// Its end, if there is no session any more.
+    pub(super) ended: Option<Ended>,
+}
+
+/// How an agent ended that was never ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub(super) exit: AgentExit,
+    /// The last rows of its screen.
+    pub(super) words: Vec<String>,
+    pub(super) log: String,
+}
+
+/// A front that is told once how the agent has started.
 #[derive(Debug)]
 pub(super) struct Ready {
     front: Front,
@@ -99,20 +122,41 @@ impl Ready {
         &self.front
     }
 
-    /// The agent runs, or has run.
-    pub(super) fn tell(&self, session: &SessionContext) {
+    /// The agent has come so far.
+    pub(super) fn tell(&self, session: &SessionContext, state: State) {
         self.once.call_once(|| match &self.front {
             Front::Terminal => {}
             Front::Headless(notifier) => notifier.tell("READY=1"),
-            Front::Background => {
-                report::json(&Detached {
-                    name: session.name.clone(),
-                    id: session.id.clone(),
-                    pid: std::process::id(),
-                    socket: session.control.to_string_lossy().into_owned(),
-                });
-                background::fall_silent();
+            Front::Background => say(session, state, None),
+        });
+    }
+
+    /// The agent has ended, perhaps before it came to anything.
+    pub(super) fn ended(
+        &self,
+        session: &SessionContext,
+        exit: AgentExit,
+        words: Vec<String>,
+        log: &Path,
+    ) {
+        self.once.call_once(|| {
+            if let Front::Background = &self.front {
+                let log = log.to_string_lossy().into_owned();
+                say(session, State::Exited, Some(Ended { exit, words, log }));
             }
         });
     }
+}
+
+/// Says it to the process that has started us, and lets go of what we share.
+fn say(session: &SessionContext, state: State, ended: Option<Ended>) {
+    let detached = Detached {
+        name: session.name.clone(),
+        id: session.id.clone(),
+        pid: std::process::id(),
+        socket: session.control.to_string_lossy().into_owned(),
+        state,
+    };
+    report::json(&Told { detached, ended });
+    background::fall_silent();
 }

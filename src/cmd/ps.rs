@@ -1,14 +1,15 @@
 //! `wrapper ps`: the sessions on this machine.
 
-use super::burial;
 use super::setting::block_on;
 use super::table::Table;
+use super::{background, burial};
 use crate::catalog::shown;
 use crate::cli::Ps;
 use crate::control::find;
 use crate::control::protocol::{Prompts, Session};
 use crate::paths;
 use crate::report::{self, Failure};
+use crate::session::State;
 use crate::types::exit::Exit;
 use crate::types::text::one_line;
 
@@ -42,6 +43,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
         "LABEL",
         "AGENT",
         "STATE",
+        "RESTARTS",
         "ATTACHED",
         "HUB",
         "SERVERS",
@@ -54,6 +56,7 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
             label(session),
             session.agent.to_string(),
             report::word(&session.state),
+            session.restarts.to_string(),
             if session.attached { "yes" } else { "no" }.to_owned(),
             report::word(&session.hub.state),
             servers(session),
@@ -75,6 +78,12 @@ pub(super) fn run(args: &Ps) -> Result<Exit, Failure> {
                 session.name,
                 one_line(why, 200)
             ));
+        }
+        // One that starts needs nobody yet.
+        if session.state != State::Starting
+            && let Some(advice) = background::advice(&session.name, session.state)
+        {
+            report::note(advice);
         }
         for server in &session.mcp {
             let why = server.reason.as_deref().unwrap_or_default();

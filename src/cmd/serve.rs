@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::hosted;
 use super::setting::{Setting, block_on};
 use crate::cli::Serve;
 use crate::hub::client::Kind;
@@ -95,9 +96,8 @@ pub(super) fn run(args: &Serve) -> Result<Exit, Failure> {
 /// If it does not start: its own words.
 pub(super) async fn ensure(setting: &Setting) -> anyhow::Result<()> {
     let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
-    let mut command = tokio::process::Command::new(
-        std::env::current_exe().context("cannot find our own program")?,
-    );
+    let program = hosted::program().context("cannot find our own program")?;
+    let mut command = tokio::process::Command::new(program);
     command
         .args(["serve", "--background", "--json"])
         .args([

@@ -17,9 +17,9 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::front::Detached;
-use super::gather;
 use super::setting::{self, Setting, block_on};
 use super::team::{TeamFile, failed};
+use super::{background, gather};
 use crate::cli::{Run, Up};
 use crate::config::{self, Member};
 use crate::control;
@@ -27,7 +27,7 @@ use crate::control::Client;
 use crate::control::protocol::Prompt;
 use crate::paths;
 use crate::report::{self, Failure};
-use crate::session::Word;
+use crate::session::{State, Word};
 use crate::types::exit::Exit;
 use crate::types::identity::SessionId;
 use crate::types::options::{AgentOptions, Options};
@@ -47,6 +47,8 @@ struct Told {
     name: Option<String>,
     id: Option<SessionId>,
     pid: Option<u32>,
+    /// What its agent does.
+    state: Option<State>,
     reason: Option<String>,
 }
 
@@ -103,6 +105,7 @@ async fn start_all(setting: &Setting, file: &TeamFile, members: &[Member], args:
                 name: Some(session.name.clone()),
                 id: Some(session.id.clone()),
                 pid: Some(session.pid),
+                state: Some(session.state),
                 reason: None,
             });
         } else if !member.cwd.is_dir() {
@@ -193,6 +196,7 @@ async fn start(member: &Member, command: &mut Command, state: &Path) -> anyhow::
         name: Some(launched.name),
         id: Some(launched.id.clone()),
         pid: Some(launched.pid),
+        state: Some(launched.state),
         reason: None,
     };
     if let Some(text) = &member.prompt {
@@ -229,6 +233,7 @@ fn failure_of(member: &Member, why: &str) -> Told {
         name: None,
         id: None,
         pid: None,
+        state: None,
         reason: Some(one_line(why, LONGEST)),
     }
 }
@@ -241,6 +246,11 @@ fn line(told: &Told) {
             report::line(format_args!("{outcome:<7}  {member}, as {name}"));
         }
         _ => report::line(format_args!("{outcome:<7}  {member}")),
+    }
+    if let (Some(name), Some(state)) = (&told.name, told.state)
+        && let Some(advice) = background::advice(name, state)
+    {
+        report::note(advice);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Whether the agent works, told when it changes. Pure.
 //!
 //! The screen is looked at when output comes, at most every [`STILL`], and once
-//! after it falls silent: while nothing is written, nothing is done.
+//! after it falls silent: while nothing is written, nothing is done. While the
+//! agent starts it is looked at more often, as somebody waits for that.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,14 @@ use super::handle::State;
 /// After so much silence an agent is idle, as far as its output tells.
 pub(super) const STILL: Duration = Duration::from_millis(1500);
 
+/// The same as [`STILL`], for a screen while the agent starts.
+const EARLY: Duration = Duration::from_millis(100);
+
 /// What is known of one life of the agent.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// It has been seen to do something else than start.
+    has_started: bool,
     /// When the screen is to be looked at, if no output comes before.
     due: Option<Instant>,
     looked: Option<Instant>,
@@ -23,12 +29,18 @@ pub(super) struct Activity {
 impl Activity {
     /// Output came. True if the screen is to be looked at.
     pub(super) fn output(&mut self, now: Instant) -> bool {
-        self.due = Some(now + STILL);
-        let look = self.looked.is_none_or(|looked| now >= looked + STILL);
+        let pause = if self.has_started { STILL } else { EARLY };
+        self.due = Some(now + pause);
+        let look = self.looked.is_none_or(|looked| now >= looked + pause);
         if look {
             self.looked = Some(now);
         }
         look
+    }
+
+    /// It need not be looked at more often any more.
+    pub(super) fn started(&mut self) {
+        self.has_started = true;
     }
 
     /// A prompt was submitted.
@@ -73,6 +85,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut activity = Activity::default();
+        activity.started();
         assert_eq!(activity.wake(), None);
         for (ms, look) in [
             (0, true),
@@ -89,6 +102,21 @@ mod tests {
         assert!(!activity.is_silent(at(9999)), "once");
         assert_eq!(activity.wake(), None);
         assert!(activity.output(at(3200)), "the first after a silence");
+    }
+
+    #[test]
+    fn an_agent_that_starts_is_looked_at_more_often() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut activity = Activity::default();
+        for (ms, look) in [(0, true), (99, false), (100, true)] {
+            assert_eq!(activity.output(at(ms)), look, "{ms}");
+        }
+        assert!(activity.is_silent(at(200)));
+        activity.output(at(300));
+        activity.started();
+        assert!(!activity.output(at(500)));
+        assert_eq!(activity.wake(), Some(at(2000)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub struct Session {
     status: watch::Receiver<Status>,
     busy: watch::Receiver<bool>,
     doing: watch::Receiver<State>,
+    last_words: watch::Receiver<Vec<String>>,
     book: Book,
     keys: mpsc::Sender<Typed>,
     viewers: watch::Receiver<usize>,
@@ -41,6 +42,7 @@ pub struct Mailbox {
     pub(super) status: watch::Sender<Status>,
     pub(super) busy: watch::Sender<bool>,
     pub(super) doing: watch::Sender<State>,
+    pub(super) last_words: watch::Sender<Vec<String>>,
 }
 
 /// What a session may be asked; each asks for its answer.
@@ -137,6 +139,7 @@ pub fn open() -> (Session, Mailbox) {
     let (publish, status) = watch::channel(Status::default());
     let (tell, busy) = watch::channel(false);
     let (seen, doing) = watch::channel(State::Starting);
+    let (leave, last_words) = watch::channel(Vec::new());
     let (keys, typed) = mpsc::channel(KEYS);
     let (count, viewers) = watch::channel(0);
     let mailbox = Mailbox {
@@ -146,12 +149,14 @@ pub fn open() -> (Session, Mailbox) {
         status: publish,
         busy: tell,
         doing: seen,
+        last_words: leave,
     };
     let session = Session {
         commands,
         status,
         busy,
         doing,
+        last_words,
         book: Book::default(),
         keys,
         viewers,
@@ -198,6 +203,13 @@ impl Session {
     #[must_use]
     pub fn doing(&self) -> watch::Receiver<State> {
         self.doing.clone()
+    }
+
+    /// The last rows of the screen that the agent's last life has left; none
+    /// before it has ended.
+    #[must_use]
+    pub fn last_words(&self) -> Vec<String> {
+        self.last_words.borrow().clone()
     }
 
     /// The receipts of all prompts, whenever one has come further.

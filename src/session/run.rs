@@ -23,6 +23,7 @@ use super::handle::{Command, Interest, Mailbox, State, Status};
 use super::pending::Ticket;
 use super::receipt::{Options, PromptId, Receipt, Word};
 use super::relay::{Down, Moved, Up};
+use super::restart::Reached;
 use super::typist::Typist;
 use crate::terminal::{Change, Feed, Process, Pty, Tty};
 use crate::types::agent::Pacing;
@@ -39,6 +40,9 @@ const KEPT: usize = 256 * 1024;
 /// How long the last output of an agent that was stopped may take.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
+/// How much of the last screen is kept.
+const LAST_ROWS: usize = 20;
+
 /// In a build for tests the session panics instead of typing this.
 const FAULT: &str = "wrapper: panic";
 
@@ -50,6 +54,7 @@ pub(super) struct Desk {
     pub(super) manifest: Manifest,
     pub(super) busy: watch::Sender<bool>,
     pub(super) doing: watch::Sender<State>,
+    pub(super) last_words: watch::Sender<Vec<String>>,
     pub(super) audience: Audience,
 }
 
@@ -71,6 +76,7 @@ impl Desk {
             manifest,
             busy: mailbox.busy,
             doing: mailbox.doing,
+            last_words: mailbox.last_words,
             audience: Audience::new(mailbox.keys, mailbox.viewers, size),
         };
         (desk, mailbox.status)
@@ -106,6 +112,7 @@ impl Desk {
 pub(super) struct Ended {
     pub(super) exit: AgentExit,
     pub(super) end: End,
+    pub(super) reached: Reached,
 }
 
 /// Relays until the agent has ended and its output is shown.
@@ -207,10 +214,13 @@ pub(super) async fn run(
     }
     if let Ok(Ok(look)) = timeout(LAST_OUTPUT, eyes.look()).await {
         tty.note_alternate(look.picture.alternate);
+        eyes.note_last(&look, desk);
+        desk.last_words.send_replace(last_rows(&look.picture.rows));
     }
     Ok(Ended {
         exit,
         end: course.end(),
+        reached: eyes.reached(),
     })
 }
 
@@ -259,6 +269,13 @@ fn suspend(pty: &Pty, process: &Process, tty: &impl Tty, size: TermSize) -> io::
     pty.resize(size)?;
     process.signal(Signal::SIGCONT);
     Ok(())
+}
+
+/// The end of what stands on a screen.
+fn last_rows(rows: &[String]) -> Vec<String> {
+    let mut last: Vec<&String> = rows.iter().rev().filter(|row| !row.is_empty()).collect();
+    last.truncate(LAST_ROWS);
+    last.into_iter().rev().cloned().collect()
 }
 
 /// Shows what the agent wrote before it ended. Whoever else holds its terminal

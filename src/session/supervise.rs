@@ -6,7 +6,7 @@ use super::audience::Audience;
 use super::detect::Manifest;
 use super::ending::End;
 use super::handle::{Command, Life, Mailbox, Status};
-use super::restart::{History, Next, next};
+use super::restart::{History, Next, Reached, next};
 use super::run::{Desk, Ended, answer, run, until};
 use crate::terminal::{Launch, Pty, SpawnError, Tty};
 use crate::types::agent::{Pacing, Restart};
@@ -84,11 +84,12 @@ pub async fn supervise(
                 Ok(Ended {
                     exit: AgentExit::Code(127),
                     end: End::Own,
+                    reached: Reached::Nothing,
                 })
             }
             Err(error) => Err(error),
         };
-        let Ended { exit, end } = match ended {
+        let Ended { exit, end, reached } = match ended {
             Ok(ended) => ended,
             Err(error) => break Err(error),
         };
@@ -105,7 +106,10 @@ pub async fn supervise(
             life = prepare(start).await;
             continue;
         }
-        history.note(began, Instant::now());
+        history.note(began, Instant::now(), reached);
+        if !tty.answers() && (reached < Reached::Ready || !exit.is_clean()) {
+            log_last_words(exit, &desk.last_words.borrow());
+        }
         match next(job.restart, exit, &history) {
             _ if end == End::Stopped => break Ok(exit),
             Next::End => break Ok(exit),
@@ -143,6 +147,14 @@ pub async fn supervise(
     // An end that nobody reads is no reason to stay.
     let _ = tokio::time::timeout(SHORT, tty.flush()).await;
     result
+}
+
+/// Logs what an agent without a terminal has left on its screen.
+fn log_last_words(exit: AgentExit, rows: &[String]) {
+    tracing::warn!("the agent {exit}; its last screen:");
+    for row in rows {
+        tracing::warn!("| {row}");
+    }
 }
 
 /// Whether another life begins without a pause, and how; `in_vain` if this one

@@ -22,7 +22,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, pthread_sigmask
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, getppid, setpgid, tcsetpgrp};
 
-/// Sent to us when the agent has stopped.
+/// Sent to us when the agent has stopped; others may send it as well, so it is
+/// believed only where [`is_stopped`] agrees.
 pub(super) const STOPPED: Signal = Signal::SIGUSR1;
 
 /// Sent by us when the agent is ended.
@@ -44,6 +45,19 @@ const KILLS: u32 = 3;
 pub(super) enum Held {
     Exited(c_int),
     Killed(c_int),
+}
+
+/// True if a process is stopped, or nobody can tell.
+pub(super) fn is_stopped(agent: Pid) -> bool {
+    if cfg!(not(target_os = "linux")) {
+        return true;
+    }
+    match std::fs::read_to_string(format!("/proc/{agent}/stat")) {
+        // The state follows the name, which may hold anything (proc(5)).
+        Ok(stat) => (stat.rsplit_once(") ")).is_some_and(|(_, rest)| rest.starts_with('T')),
+        // It has gone, which is no stop.
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// In the agent, before its program: leads a group of its own, in the

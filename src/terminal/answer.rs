@@ -41,7 +41,7 @@ const ANSI: [[u8; 3]; 16] = [
 /// is asked says nothing.
 #[must_use]
 pub fn answer(query: Query<'_>, terminal: &Emulator) -> String {
-    let TermSize { rows, cols } = terminal.size();
+    let TermSize { rows, cols, .. } = terminal.size();
     let cursor = &terminal.cursor;
     match query {
         Query::Attributes(0) => "\x1b[?62;22c".into(),
@@ -108,7 +108,7 @@ pub fn answer(query: Query<'_>, terminal: &Emulator) -> String {
 /// What a terminal tells that was asked to tell sizes
 /// (<https://gist.github.com/rockorager/e695fb2924d36b2bcf1fff4a3704bd83>).
 #[must_use]
-pub fn resized(TermSize { rows, cols }: TermSize) -> String {
+pub fn resized(TermSize { rows, cols, .. }: TermSize) -> String {
     let (width, height) = pixels((rows, cols));
     format!("\x1b[48;{rows};{cols};{height};{width}t")
 }

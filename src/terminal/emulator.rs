@@ -26,10 +26,7 @@ use super::shelf::Shelf;
 use crate::types::size::TermSize;
 
 /// The largest sides that are modelled; a larger terminal is cut off.
-const MOST: TermSize = TermSize {
-    rows: 1000,
-    cols: 2000,
-};
+const MOST: TermSize = TermSize::new(1000, 2000);
 
 /// Where and how the next character is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +93,8 @@ pub struct Emulator {
     pub(super) single: Option<usize>,
     pub(super) clusters: Shelf<String>,
     pub(super) links: Shelf<Link>,
+    /// Bracketed paste has been on.
+    pub pasted: bool,
     /// Whether what is asked is answered, and the answers.
     pub answering: bool,
     answers: Vec<u8>,
@@ -128,6 +127,7 @@ impl Emulator {
             single: None,
             clusters: Shelf::default(),
             links: Shelf::default(),
+            pasted: false,
             answering: false,
             answers: Vec::new(),
         }

@@ -81,7 +81,8 @@ pub fn size(fd: impl AsFd) -> io::Result<TermSize> {
     Ok(TermSize::new(
         known(size.ws_row, default.rows),
         known(size.ws_col, default.cols),
-    ))
+    )
+    .with_pixels(size.ws_xpixel, size.ws_ypixel))
 }
 
 /// Sets the size of a terminal; the kernel tells its foreground processes.
@@ -180,7 +181,7 @@ pub fn winsize(size: TermSize) -> Winsize {
     Winsize {
         ws_row: size.rows,
         ws_col: size.cols,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
+        ws_xpixel: size.x_pixels,
+        ws_ypixel: size.y_pixels,
     }
 }

@@ -182,10 +182,17 @@ impl Process {
 
     /// Waits until the agent has ended or stopped.
     pub async fn change(&mut self) -> io::Result<Change> {
-        tokio::select! {
-            biased;
-            status = self.child.wait() => Ok(Change::Ended(exit(status?))),
-            Some(()) = self.stops.recv() => Ok(Change::Stopped),
+        loop {
+            tokio::select! {
+                biased;
+                status = self.child.wait() => return Ok(Change::Ended(exit(status?))),
+                Some(()) = self.stops.recv() => {
+                    if anchor::is_stopped(self.leader) {
+                        return Ok(Change::Stopped);
+                    }
+                    tracing::info!(signal = %anchor::STOPPED, "the agent has not stopped: ignored");
+                }
+            }
         }
     }
 

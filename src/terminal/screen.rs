@@ -18,6 +18,8 @@ pub struct Picture {
     /// Row and column of the cursor, from 0.
     pub cursor: (u16, u16),
     pub bracketed_paste: bool,
+    /// It has been on, now or before.
+    pub has_pasted: bool,
     pub alternate: bool,
 }
 
@@ -76,6 +78,7 @@ impl Screen {
                 rows,
                 cursor: (cell(model.cursor.row), cell(model.cursor.col)),
                 bracketed_paste: model.modes.is_on(modes::PASTE),
+                has_pasted: model.pasted,
                 alternate: model.is_alternate(),
             }
         })
@@ -122,11 +125,11 @@ mod tests {
         let picture = screen.picture();
         assert_eq!(picture.rows, ["one", "two", ""]);
         assert_eq!(picture.cursor, (1, 4));
-        assert!(picture.bracketed_paste);
+        assert!(picture.bracketed_paste && picture.has_pasted);
         screen.feed(b"\x1b[?2004l\x1b[?1049h");
         let picture = screen.picture();
         assert_eq!(picture.rows, ["", "", ""]);
-        assert!(picture.alternate && !picture.bracketed_paste);
+        assert!(picture.alternate && !picture.bracketed_paste && picture.has_pasted);
     }
 
     #[test]

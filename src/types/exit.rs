@@ -22,6 +22,15 @@ impl AgentExit {
     }
 }
 
+impl AgentExit {
+    /// True if somebody else has ended it: by SIGHUP, SIGKILL or SIGTERM, which
+    /// no fault of its own raises.
+    #[must_use]
+    pub fn is_by_others(self) -> bool {
+        matches!(self, Self::Signal(1 | 9 | 15))
+    }
+}
+
 impl std::fmt::Display for AgentExit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

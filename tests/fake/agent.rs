@@ -195,12 +195,18 @@ impl Agent {
                 .map(|s| (s.rows, s.cols))
                 .ok()
         };
+        let pixels = || {
+            wrapper::terminal::fd::size(std::io::stdin())
+                .map(|s| (s.x_pixels, s.y_pixels))
+                .ok()
+        };
         report(&json!({"start": {
             "pid": std::process::id(),
             "argv": std::env::args().skip(1).collect::<Vec<_>>(),
             "env": std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect::<Vec<_>>(),
             "cwd": std::env::current_dir().ok(),
             "size": size(),
+            "pixels": pixels(),
         }}));
         if let Some(kilobytes) = self.args.emit {
             emit(kilobytes);
@@ -270,7 +276,10 @@ impl Agent {
                     Some(_) => {}
                     None => break 129,
                 },
-                _ = winch.recv() => report(&json!({"size": size()})),
+                _ = winch.recv() => match pixels() {
+                    Some((0, 0)) | None => report(&json!({"size": size()})),
+                    pixels => report(&json!({"size": size(), "pixels": pixels})),
+                },
                 () = come(&mut hup) => report(&json!({"signal": "HUP"})),
                 () = come(&mut term) => report(&json!({"signal": "TERM"})),
                 () = tokio::time::sleep(Duration::from_millis(30)), if self.args.busy => {

@@ -127,22 +127,99 @@ async fn what_cannot_be_detached_says_why_with_the_launchs_own_code() {
     assert!(world.sessions().is_empty() && world.processes().is_empty());
 }
 
+/// How often the agent was started.
+fn starts(world: &World) -> usize {
+    let report = world.report();
+    report.iter().filter(|one| !one["start"].is_null()).count()
+}
+
 #[tokio::test]
-async fn an_agent_that_is_over_at_once_has_run() {
+async fn an_agent_that_cannot_start_in_the_background_says_why_with_its_own_code() {
+    for restart in ["never", "on-crash", "always"] {
+        for (way, code) in [(["--exit", "3"], 3), (["--die", "11"], 128 + 11)] {
+            let world = World::new();
+            let launch = ["fake", "-d", "--offline", "--restart", restart, "--"];
+            let output = world.verb(&[&launch[..], &way].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{restart}: {said}");
+            assert!(output.stdout.is_empty(), "{output:?}");
+            assert!(said.contains(" before it was ready\nhint: "), "{said}");
+            if code == 3 {
+                assert!(
+                    said.starts_with("last words\nerror: `fake` ended"),
+                    "{said}"
+                );
+                let log = said.trim().rsplit(' ').next().expect("a path");
+                let log = std::fs::read_to_string(log).expect("a log");
+                assert!(log.contains("| last words"), "{log}");
+            }
+            assert_eq!(starts(&world), 1, "{restart}");
+            assert!(world.sessions().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_well_at_once_has_run() {
     let world = World::new();
-    let args = [
-        "fake",
-        "-d",
-        "--offline",
-        "--no-restart",
-        "--",
-        "--exit",
-        "3",
-    ];
-    let output = world.verb(&args);
+    let launch = ["fake", "-d", "--offline", "--json", "--", "--exit", "0"];
+    let output = world.verb(&launch);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&told["name"], &told["state"]),
+        (&json!("fake"), &json!("exited"))
+    );
+    assert_eq!(starts(&world), 1);
+}
+
+#[tokio::test]
+async fn an_agent_in_the_background_that_asks_something_is_told_of() {
+    let world = World::new();
+    let launch = ["fake", "-d", "--offline", "--", "--dialog", "trust this?"];
+    let output = world.verb(&launch);
+    let advice = "`fake` asks something: `wrapper attach fake`\n";
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, b"fake\n");
-    eventually("it is over", || world.sessions().is_empty().then_some(()));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), advice);
+    let listed = world.verb(&["ps"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stderr), advice);
+    let team = "[[session]]\nagent = \"fake\"\nname = \"asker\"\nargs = [\"--dialog\", \"ok?\"]\n\
+        [[session]]\nagent = \"fake\"\nname = \"failing\"\nargs = [\"--exit\", \"3\"]\n";
+    std::fs::write(world.path("project/wrapper-team.toml"), team).expect("written");
+    let up = world.verb(&["up", "--json", "--offline"]);
+    let up = if up.stdout.is_empty() {
+        world.verb(&["up", "--json"])
+    } else {
+        up
+    };
+    assert_eq!(up.status.code(), Some(1), "{up:?}");
+    let told: Value = serde_json::from_slice(&up.stdout).expect("JSON");
+    assert_eq!(told[0]["state"], "blocked", "{told}");
+    assert_eq!(told[1]["outcome"], "failed", "{told}");
+    let why = told[1]["reason"].as_str().expect("a reason");
+    assert!(
+        why.contains("ended with code 3") && why.contains("last words"),
+        "{why}"
+    );
+    assert!(world.verb(&["stop", "--all"]).status.success());
+}
+
+#[tokio::test]
+async fn a_signal_of_somebody_else_does_not_suspend_the_session() {
+    let world = World::new();
+    let mut terminal = world.launch(&["fake", "--offline"]);
+    terminal.shows("\n>").await;
+    let session = in_state(&world, "fake", "idle");
+    signal(number(&session, "pid"), Signal::SIGUSR1);
+    eventually("it is logged", || {
+        let log = std::fs::read_to_string(session["log"].as_str().expect("a path"));
+        let log = log.expect("read");
+        assert!(!log.contains("suspended"), "{log}");
+        log.contains("the agent has not stopped").then_some(())
+    });
+    terminal.keys(b"/exit 0\r").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
 }
 
 #[tokio::test]

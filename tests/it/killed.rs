@@ -19,8 +19,7 @@ fn world() -> World {
 }
 
 /// What an agent is at, by its arguments, and what `ps` says of it.
-const STATES: [(&str, &[&str]); 4] = [
-    ("starting", &["--no-paste"]),
+const STATES: [(&str, &[&str]); 3] = [
     ("idle", &["--live"]),
     ("busy", &["--busy"]),
     ("blocked", &["--dialog", "rm"]),
@@ -66,8 +65,17 @@ fn a_killed_session_takes_all_with_it_whatever_its_agent_is_at() {
 #[test]
 fn a_session_that_is_killed_between_two_lives_is_over() {
     let world = world();
-    let launch = ["fake", "-d", "--offline", "--", "--exit", "9"];
-    assert!(world.verb(&launch).status.success());
+    // Ready the first time, and never again.
+    let (program, mark) = (world.path("program"), world.path("mark"));
+    let script =
+        format!("#!/bin/sh\n[ -e {mark:?} ] && exit 9\ntouch {mark:?}\nexec {FAKE} \"$@\"\n");
+    std::fs::write(&program, script).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).expect("set");
+    world.configure(&format!("[agents.fake]\ncommand = {program:?}\n"));
+    assert!(world.verb(&["fake", "-d", "--offline"]).status.success());
+    let session = in_state(&world, "fake", "idle");
+    signal(number(&session, "agent_pid"), Signal::SIGKILL);
     let session = eventually("there is no agent", || {
         let all = world.json(&["ps", "--json"]);
         let session = all.get(0)?.clone();
@@ -75,6 +83,7 @@ fn a_session_that_is_killed_between_two_lives_is_over() {
     });
     assert_eq!(session["state"], "starting");
     signal(number(&session, "pid"), Signal::SIGKILL);
+    std::fs::remove_file(&mark).expect("removed");
     is_over(&world, "between two lives");
 }
 

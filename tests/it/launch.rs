@@ -8,7 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::LocalFlags;
 use nix::unistd::Pid;
 use wrapper::types::exit::AgentExit;
+use wrapper::types::size::TermSize;
 
+use super::background::in_state;
 use super::support::eventually;
 use super::support::pty::Outer;
 use super::support::world::{FAKE, WRAPPER, World};
@@ -270,25 +272,76 @@ async fn offline_needs_no_hub_and_starts_none() {
 #[tokio::test]
 async fn a_crash_is_restarted_under_the_same_name() {
     let world = World::with_hub();
-    let once = world.path("once");
-    let mut terminal = world.launch(&[
-        "fake",
-        "--",
-        "--exit",
-        "9",
-        "--once",
-        once.to_str().expect("text"),
-    ]);
+    let mut terminal = world.launch(&["fake"]);
     terminal.shows("\n>").await;
-    assert_eq!(
-        world
-            .report()
-            .iter()
-            .filter(|entry| entry.get("start").is_some())
-            .count(),
-        2
-    );
+    terminal.keys(b"/exit 9\r").await;
+    terminal.shows("again in 1 s").await;
+    terminal.keys(b" ").await;
+    eventually("another start", || {
+        let report = world.report();
+        let starts = report.iter().filter(|entry| entry.get("start").is_some());
+        (starts.count() == 2).then_some(())
+    });
+    in_state(&world, "fake", "idle");
     assert_eq!(world.online(), ["fake"]);
+    terminal.keys(b"/exit 0\r").await;
+    assert_eq!(terminal.end().await, AgentExit::Code(0));
+}
+
+#[tokio::test]
+async fn an_agent_that_refuses_to_start_is_started_once_whatever_the_policy() {
+    for restart in ["on-crash", "always"] {
+        let world = World::new();
+        let args = [
+            "fake",
+            "--offline",
+            "--restart",
+            restart,
+            "--",
+            "--exit",
+            "9",
+        ];
+        let mut terminal = world.launch(&args);
+        terminal.shows("last words").await;
+        assert_eq!(terminal.end().await, AgentExit::Code(9), "{restart}");
+        let report = world.report();
+        let starts = report.iter().filter(|entry| entry.get("start").is_some());
+        assert_eq!(starts.count(), 1, "{restart}");
+    }
+}
+
+#[tokio::test]
+async fn the_size_in_pixels_reaches_the_agent() {
+    let world = World::new();
+    let mut terminal = world.launch(&["fake", "--offline"]);
+    terminal.shows("\n>").await;
+    assert_eq!(world.reported("start")["pixels"], serde_json::json!([0, 0]));
+    terminal.resize(TermSize::new(40, 120).with_pixels(1080, 720));
+    let is_told = |pixels: [u16; 2]| {
+        eventually("a size in pixels", || {
+            let told = serde_json::json!({"size": [40, 120], "pixels": pixels});
+            world.report().contains(&told).then_some(())
+        });
+    };
+    is_told([1080, 720]);
+    // Another font, in the same cells.
+    terminal.resize(TermSize::new(40, 120).with_pixels(2160, 1440));
+    is_told([2160, 1440]);
+    // A life that begins has it from its start.
+    world.json(&["restart", "fake", "--json"]);
+    eventually("another start", || {
+        let report = world.report();
+        let starts = report.iter().filter_map(|entry| entry.get("start"));
+        let last = starts.last()?.clone();
+        (last["pixels"] == serde_json::json!([2160, 1440])).then_some(())
+    });
+    // And so has one who attaches.
+    let mut looking = world.launch(&["attach", "fake"]);
+    looking.resize(TermSize::new(40, 120).with_pixels(600, 400));
+    looking.keys(b"x").await;
+    is_told([600, 400]);
+    looking.keys(b"\x1cd").await;
+    terminal.keys(b"\x7f").await;
     terminal.keys(b"/exit 0\r").await;
     assert_eq!(terminal.end().await, AgentExit::Code(0));
 }

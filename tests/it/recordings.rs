@@ -9,10 +9,7 @@ use wrapper::terminal::query::Sieve;
 use wrapper::terminal::screen::Screen;
 use wrapper::types::size::TermSize;
 
-const SIZE: TermSize = TermSize {
-    rows: 40,
-    cols: 120,
-};
+const SIZE: TermSize = TermSize::new(40, 120);
 
 /// The recordings, by the agents' names.
 fn all() -> Vec<(String, Vec<u8>)> {

@@ -185,7 +185,11 @@ async fn the_agent_has_the_size_of_the_terminal_from_the_smallest_on() {
         .outer
         .until("ready", |outer| outer.picture().bracketed_paste)
         .await;
-    stage.outer.resize(TermSize { rows: 0, cols: 0 });
+    stage.outer.resize(TermSize {
+        rows: 0,
+        cols: 0,
+        ..TermSize::default()
+    });
     eventually("a size that can be used", || {
         stage
             .reported("size")

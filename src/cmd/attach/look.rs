@@ -44,6 +44,8 @@ pub(super) struct Look {
     split: Option<Instant>,
     /// The size that the session knows.
     told: TermSize,
+    /// It takes sizes in pixels.
+    takes_pixels: bool,
     /// The agent's screen.
     screen: Screen,
     /// It has another size than our terminal, which shows a part of it, and
@@ -63,6 +65,7 @@ impl Look {
     pub(super) fn new(tty: DevTty, attached: Attached) -> Self {
         Self {
             told: attached.size,
+            takes_pixels: false,
             screen: Screen::new(attached.size),
             part: None,
             titles: 0,
@@ -142,7 +145,12 @@ impl Look {
 
     async fn resize(&mut self) -> Option<Outcome> {
         self.told = self.tty.size();
-        self.say(Said::Resize(self.told)).await
+        let told = if self.takes_pixels {
+            self.told
+        } else {
+            self.told.cells()
+        };
+        self.say(Said::Resize(told)).await
     }
 
     async fn say(&mut self, said: Said) -> Option<Outcome> {
@@ -160,14 +168,14 @@ impl Look {
     /// Takes what the session shows.
     fn take(&mut self, shown: io::Result<Option<Shown>>) -> Option<Outcome> {
         match shown {
-            Ok(Some(Shown::Hello(_))) => {}
+            Ok(Some(Shown::Hello(hello))) => self.takes_pixels = hello.pixels,
             Ok(Some(Shown::Keyframe(size, bytes))) => {
                 let undo = self.undo();
                 self.screen = Screen::new(size);
                 self.screen.feed(&bytes);
                 self.part = None;
                 self.titles = self.screen.titles();
-                if size == self.tty.size() {
+                if size == self.tty.size().cells() {
                     self.draw(&undo, &bytes);
                 } else {
                     self.draw_part(&undo);

@@ -130,7 +130,7 @@ impl Session {
         let (dir, socket, listener, asked, program) = prepared.map_err(failed)?;
         let unique = format!("{agent}-{}", SessionId::random());
         let name = session_name(slug(env).as_deref(), &unique);
-        let TermSize { rows, cols } = fd::size(io::stdout()).unwrap_or_default();
+        let TermSize { rows, cols, .. } = fd::size(io::stdout()).unwrap_or_default();
         let (rows, cols) = (rows.to_string(), cols.to_string());
         let mut command = tmux();
         command

@@ -44,7 +44,10 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`]: it cannot be attached to.
     pub async fn attach(&self, size: TermSize) -> Result<Attached, Error> {
-        let path = format!("/v1/attach?rows={}&cols={}", size.rows, size.cols);
+        let path = format!(
+            "/v1/attach?rows={}&cols={}&x_pixels={}&y_pixels={}",
+            size.rows, size.cols, size.x_pixels, size.y_pixels
+        );
         let request = Request::get(path)
             .header(HOST, "wrapper")
             .header(CONNECTION, "upgrade")

@@ -45,7 +45,9 @@ pub enum Shown {
 pub enum Said {
     /// `I`, what was typed.
     Input(Bytes),
-    /// `R`, rows and columns (u16, big endian) of the viewer's terminal.
+    /// `R`, rows and columns (u16, big endian) of the viewer's terminal; and, to
+    /// a session that says [`Hello::pixels`], its width and height in pixels, if
+    /// they are known.
     Resize(TermSize),
     /// `D`, empty: it leaves. To hang up says the same.
     Detach,
@@ -59,6 +61,9 @@ pub struct Hello {
     pub name: String,
     /// The session's program's.
     pub version: String,
+    /// It takes sizes in pixels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pixels: bool,
 }
 
 /// What has happened to the agent.
@@ -170,7 +175,15 @@ impl Said {
     pub fn put(&self, out: &mut BytesMut) {
         match self {
             Self::Input(keys) => keys.chunks(MAX).for_each(|more| put(out, b'I', &[more])),
-            Self::Resize(size) => put(out, b'R', &[&sides(*size)]),
+            Self::Resize(size) if *size == size.cells() => put(out, b'R', &[&sides(*size)]),
+            Self::Resize(size) => {
+                let pixels = sides(TermSize {
+                    rows: size.x_pixels,
+                    cols: size.y_pixels,
+                    ..*size
+                });
+                put(out, b'R', &[&sides(*size), &pixels]);
+            }
             Self::Detach => put(out, b'D', &[]),
         }
     }
@@ -182,10 +195,17 @@ impl Said {
     pub fn read(Frame { kind, payload }: Frame) -> Result<Self, Broken> {
         match kind {
             b'I' => Ok(Self::Input(payload)),
-            b'R' => match size(kind, payload)? {
-                (size, rest) if rest.is_empty() => Ok(Self::Resize(size)),
-                _ => Err(Broken::Payload('R')),
-            },
+            b'R' => {
+                let (size, mut rest) = size(kind, payload)?;
+                match rest.len() {
+                    0 => Ok(Self::Resize(size)),
+                    4 => {
+                        let (x, y) = (rest.get_u16(), rest.get_u16());
+                        Ok(Self::Resize(size.with_pixels(x, y)))
+                    }
+                    _ => Err(Broken::Payload('R')),
+                }
+            }
             b'D' => Ok(Self::Detach),
             _ => Err(Broken::Unknown(kind)),
         }
@@ -257,6 +277,7 @@ mod tests {
             session: "0123456789ab".parse().expect("an id"),
             name: "claude".into(),
             version: "0.1.0".into(),
+            pixels: false,
         };
         for (said, bytes) in [
             (
@@ -288,6 +309,10 @@ mod tests {
             (
                 Said::Resize(TermSize::new(5, 7)),
                 b"R\0\0\0\x04\0\x05\0\x07",
+            ),
+            (
+                Said::Resize(TermSize::new(5, 7).with_pixels(300, 2)),
+                b"R\0\0\0\x08\0\x05\0\x07\x01\x2c\0\x02",
             ),
             (Said::Detach, b"D\0\0\0\0"),
         ] {

@@ -23,11 +23,22 @@ pub(in crate::control) struct Hand(pub(in crate::control) mpsc::Sender<Guest>);
 pub(in crate::control) struct Size {
     rows: Option<u16>,
     cols: Option<u16>,
+    #[serde(default)]
+    x_pixels: u16,
+    #[serde(default)]
+    y_pixels: u16,
+}
+
+impl Size {
+    fn of_terminal(&self) -> Option<TermSize> {
+        let size = TermSize::new(self.rows?, self.cols?);
+        Some(size.with_pixels(self.x_pixels, self.y_pixels))
+    }
 }
 
 pub(in crate::control) async fn attach(
     State(desk): State<Arc<Desk>>,
-    Query(Size { rows, cols }): Query<Size>,
+    Query(size): Query<Size>,
     Extension(Hand(hand)): Extension<Hand>,
     request: Request,
 ) -> Response {
@@ -42,8 +53,9 @@ pub(in crate::control) async fn attach(
             session: desk.context.id.clone(),
             name: desk.name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            pixels: true,
         },
-        size: rows.zip(cols).map(|(rows, cols)| TermSize::new(rows, cols)),
+        size: size.of_terminal(),
         session: desk.session.clone(),
     };
     match hand.try_send(guest) {

@@ -124,7 +124,8 @@ impl Manifest {
                 region: rule.region(),
             })
         });
-        Verdict::new(held.collect(), self.is_own, self.queues)
+        let is_blank = view.rows.iter().all(String::is_empty);
+        Verdict::new(held.collect(), self.is_own, self.queues, is_blank)
     }
 
     /// The input line up to the row of the cursor; None where none is seen. An

@@ -335,7 +335,10 @@ fn the_state_follows_from_the_screen_where_it_can() {
         (&none, "what?", true, old, still, State::Idle),
         (&none, "what?", true, old, moving, State::Busy),
         (&none, "> a", true, old, still, State::Idle),
-        (&none, "what?", false, young, still, State::Starting),
+        (&none, "what?", false, young, still, State::Idle),
+        (&none, "what?", false, young, moving, State::Starting),
+        (&none, "", false, young, still, State::Starting),
+        (&none, "", false, old, still, State::Idle),
         (&none, "go on? (y/n)", true, old, moving, State::Blocked),
     ] {
         let column = screen

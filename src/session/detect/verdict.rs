@@ -9,7 +9,7 @@ use super::rule::Shows;
 use crate::session::activity::STILL;
 use crate::session::handle::State;
 
-/// How long an agent that asks for no pastes counts as starting.
+/// How long an agent counts as starting, at most, that asks for no pastes.
 pub const START: Duration = Duration::from_secs(10);
 
 /// What may be typed into such a screen.
@@ -48,11 +48,13 @@ pub struct Verdict {
     pub held: Vec<Held>,
     /// The agent has a manifest of its own.
     pub is_known: bool,
+    /// There is nothing on the screen.
+    pub is_blank: bool,
 }
 
 impl Verdict {
     /// `queues`: the agent keeps what is typed while it works.
-    pub(super) fn new(held: Vec<Held>, is_known: bool, queues: bool) -> Self {
+    pub(super) fn new(held: Vec<Held>, is_known: bool, queues: bool, is_blank: bool) -> Self {
         let shows = |state| held.iter().any(|held| held.state == state);
         let first = held.iter().find(|held| held.state != Shows::Picker);
         let sight = match first.map(|held| (held.state, &held.rule)) {
@@ -70,6 +72,7 @@ impl Verdict {
             sight,
             held,
             is_known,
+            is_blank,
         }
     }
 
@@ -110,10 +113,13 @@ impl Verdict {
     #[must_use]
     pub fn state(&self, bracketed_paste: bool, lived: Duration, still: Duration) -> State {
         let is_young = lived < START;
+        // One that is known asks for pastes when it is ready. Of another, only
+        // that it has shown something and has fallen silent.
+        let is_settled = !self.is_known && !self.is_blank && still >= STILL;
         match self.sight {
             Sight::Dialog(_) => State::Blocked,
             Sight::Starting => State::Starting,
-            _ if !bracketed_paste && is_young => State::Starting,
+            _ if !bracketed_paste && is_young && !is_settled => State::Starting,
             // One that works shows it: something turns, or counts.
             _ if !self.is_known && still < STILL => State::Busy,
             _ if self.is_busy() => State::Busy,

@@ -16,6 +16,7 @@ use crate::session::handle::{Judged, State};
 use crate::session::pending::Ticket;
 use crate::session::receipt::Outcome;
 use crate::session::relay::Down;
+use crate::session::restart::Reached;
 use crate::session::typist::{Act, Scene, Typist};
 use crate::terminal::{Feed, Look, Picture, Tty};
 use crate::types::size::TermSize;
@@ -35,6 +36,7 @@ pub(super) struct Eyes {
     /// When the agent last wrote.
     moved_at: Instant,
     activity: Activity,
+    reached: Reached,
     /// Looks that were asked for, in the order of the asking.
     asked: VecDeque<(oneshot::Receiver<Arc<Look>>, Ask)>,
 }
@@ -88,6 +90,7 @@ impl Eyes {
             born: now,
             moved_at: now,
             activity,
+            reached: Reached::default(),
             asked: VecDeque::new(),
         })
     }
@@ -169,6 +172,7 @@ impl Eyes {
                 Some(Act::Report(ticket, receipt)) => {
                     if receipt.outcome() == Some(&Outcome::Submitted) {
                         self.activity.submitted(now);
+                        self.reached = Reached::Ready;
                         tell(&desk.busy, true);
                         tell(&desk.doing, State::Busy);
                     }
@@ -297,11 +301,46 @@ impl Eyes {
         let state = verdict.state(view.bracketed_paste, born, still);
         if state == State::Starting && born < START {
             // It may be judged otherwise then, without another word.
-            self.activity.look_at(self.born + START);
+            let next = if still < STILL && !verdict.is_known {
+                self.moved_at + STILL
+            } else {
+                self.born + START
+            };
+            self.activity.look_at(next);
+        } else {
+            self.activity.started();
+            if still < STILL {
+                self.activity.look_at(self.moved_at + STILL);
+            }
         }
+        self.reach(look, &verdict, state);
         let works = self.activity.works(now, state);
         tell(&desk.busy, works);
         tell(&desk.doing, if works { State::Busy } else { state });
+    }
+
+    /// Notes the screen that the agent has left.
+    pub(super) fn note_last(&mut self, look: &Look, desk: &Desk) {
+        let view = view(&look.picture);
+        let verdict = desk.manifest.judge(&view);
+        let state = verdict.state(view.bracketed_paste, self.born.elapsed(), STILL);
+        self.reach(look, &verdict, state);
+    }
+
+    /// How far the agent has come. One that is not known and has asked for no
+    /// pastes may be about to say why it cannot run.
+    fn reach(&mut self, look: &Look, verdict: &Verdict, state: State) {
+        let reached = match state {
+            State::Blocked => Reached::Question,
+            _ if !verdict.is_known && look.picture.has_pasted => Reached::Ready,
+            State::Idle | State::Busy if verdict.is_known => Reached::Ready,
+            _ => Reached::Nothing,
+        };
+        self.reached = self.reached.max(reached);
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        self.reached
     }
 
     /// The screen after everything that was shown so far.

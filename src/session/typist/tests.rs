@@ -121,6 +121,7 @@ impl Desk {
     /// Lets the typist look.
     fn see<R>(&mut self, look: impl FnOnce(&mut Typist<u64>, &Scene) -> R) -> R {
         let verdict = Verdict {
+            is_blank: false,
             sight: self.sight.clone(),
             held: self.held.clone(),
             is_known: self.known,

@@ -9,7 +9,7 @@ use super::{Cursor, Emulator, tabs};
 use crate::terminal::cell::{Cell, Pen};
 use crate::terminal::csi::Csi;
 use crate::terminal::grid::Grid;
-use crate::terminal::modes::{AUTOWRAP, KEYPAD, Keyboard, RESIZES};
+use crate::terminal::modes::{AUTOWRAP, KEYPAD, Keyboard, PASTE, RESIZES};
 use crate::terminal::query;
 
 impl Emulator {
@@ -337,6 +337,7 @@ impl Emulator {
             1049 => {}
             _ => {
                 self.modes.set(mode, on);
+                self.pasted |= mode == PASTE && on;
                 if mode == RESIZES {
                     self.report_size();
                 }

@@ -13,10 +13,7 @@ use wrapper::types::size::TermSize;
 
 use crate::wait::{SETTLED, until};
 
-const SIZE: TermSize = TermSize {
-    rows: 40,
-    cols: 120,
-};
+const SIZE: TermSize = TermSize::new(40, 120);
 
 pub(crate) struct Outer {
     /// The terminal, and who reads it; without them it is closed.

@@ -30,7 +30,7 @@ pub(crate) struct Terminal(
 const RESTLESS: u32 = 12;
 
 const fn size(rows: u16, cols: u16) -> TermSize {
-    TermSize { rows, cols }
+    TermSize::new(rows, cols)
 }
 
 /// Where the screens of one run go.

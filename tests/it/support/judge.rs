@@ -17,7 +17,7 @@ pub(crate) struct Judged {
 impl Judged {
     /// Judges a terminal of the usual size, from its beginning.
     pub(crate) fn new(outer: Outer) -> Self {
-        let TermSize { rows, cols } = TermSize::default();
+        let TermSize { rows, cols, .. } = TermSize::default();
         let side = |cells| NonZeroU16::new(cells).expect("a side");
         Self {
             outer,
