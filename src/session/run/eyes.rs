@@ -34,6 +34,8 @@ pub(super) struct Eyes {
     moved_at: Instant,
     activity: Activity,
     reached: Reached,
+    /// Somebody has typed a line into it.
+    has_line: bool,
     /// The look that the activity waits for.
     glance: Option<oneshot::Receiver<Arc<Look>>>,
 }
@@ -78,6 +80,7 @@ impl Eyes {
             moved_at: now,
             activity,
             reached: Reached::default(),
+            has_line: false,
             glance: None,
         })
     }
@@ -272,10 +275,18 @@ impl Eyes {
         let reached = match state {
             State::Blocked => Reached::Question,
             _ if !verdict.is_known && look.picture.has_pasted => Reached::Ready,
+            _ if !verdict.is_known && self.has_line && self.reached == Reached::Nothing => {
+                Reached::Ready
+            }
             State::Idle | State::Busy if verdict.is_known => Reached::Ready,
             _ => Reached::Nothing,
         };
         self.reached = self.reached.max(reached);
+    }
+
+    /// The user types.
+    pub(super) fn typed(&mut self, keys: &[u8]) {
+        self.has_line |= keys.contains(&b'\r');
     }
 
     pub(super) fn reached(&self) -> Reached {
