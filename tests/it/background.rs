@@ -136,7 +136,7 @@ fn starts(world: &World) -> usize {
 #[tokio::test]
 async fn an_agent_that_cannot_start_in_the_background_says_why_with_its_own_code() {
     for restart in ["never", "on-crash", "always"] {
-        for (way, code) in [(["--exit", "3"], 3), (["--die", "11"], 128 + 11)] {
+        for (way, code) in [(["--exit", "3"], 3), (["--die", "6"], 128 + 6)] {
             let world = World::new();
             let launch = ["fake", "-d", "--offline", "--restart", restart, "--"];
             let output = world.verb(&[&launch[..], &way].concat());

@@ -426,11 +426,11 @@ async fn a_prompt_outlives_a_crash_and_a_key_shortens_the_wait() {
     let dir = tempfile::tempdir().expect("a directory");
     let mark = dir.path().join("mark");
     let mark = mark.to_str().expect("text");
-    let mut stage = Stage::open("on-crash", &["--exit", "1", "--once", mark]).await;
+    let mut stage = Stage::open("on-crash", &["--die", "9", "--once", mark]).await;
     stage.say("type mcp read").await;
     stage
         .outer
-        .shows("wrapper: the agent ended with code 1")
+        .shows("wrapper: the agent was ended by signal 9")
         .await;
     stage.outer.keys(b" ").await;
     assert_eq!(stage.hear().await["outcome"], "submitted");
@@ -441,18 +441,18 @@ async fn a_prompt_outlives_a_crash_and_a_key_shortens_the_wait() {
 
 #[tokio::test]
 async fn an_agent_that_dies_too_often_is_given_up_and_ctrl_c_ends_the_wait() {
-    let mut stage = Stage::open("always", &["--exit", "4"]).await;
+    let mut stage = Stage::open("always", &["--die", "9"]).await;
     for wait in ["1 s", "2 s", "4 s", "8 s"] {
         stage.outer.shows(&format!("again in {wait}")).await;
         stage.outer.keys(b" ").await;
     }
     stage.outer.shows("the agent died 5 times").await;
-    assert_eq!(stage.outer.end().await, AgentExit::Code(4));
+    assert_eq!(stage.outer.end().await, AgentExit::Code(128 + 9));
 
-    let mut stage = Stage::open("always", &["--exit", "4"]).await;
+    let mut stage = Stage::open("always", &["--die", "9"]).await;
     stage.outer.shows("again in 1 s").await;
     stage.outer.keys(b"\x03").await;
-    assert_eq!(stage.outer.end().await, AgentExit::Code(4));
+    assert_eq!(stage.outer.end().await, AgentExit::Code(128 + 9));
     assert_eq!(stage.reported("start").len(), 1);
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Eyes {
     moved_at: Instant,
     activity: Activity,
     reached: Reached,
+    /// Somebody has typed a line into it.
+    has_line: bool,
     /// Looks that were asked for, in the order of the asking.
     asked: VecDeque<(oneshot::Receiver<Arc<Look>>, Ask)>,
 }
@@ -91,6 +93,7 @@ impl Eyes {
             moved_at: now,
             activity,
             reached: Reached::default(),
+            has_line: false,
             asked: VecDeque::new(),
         })
     }
@@ -333,10 +336,18 @@ impl Eyes {
         let reached = match state {
             State::Blocked => Reached::Question,
             _ if !verdict.is_known && look.picture.has_pasted => Reached::Ready,
+            _ if !verdict.is_known && self.has_line && self.reached == Reached::Nothing => {
+                Reached::Ready
+            }
             State::Idle | State::Busy if verdict.is_known => Reached::Ready,
             _ => Reached::Nothing,
         };
         self.reached = self.reached.max(reached);
+    }
+
+    /// The user types.
+    pub(super) fn typed(&mut self, keys: &[u8]) {
+        self.has_line |= keys.contains(&b'\r');
     }
 
     pub(super) fn reached(&self) -> Reached {
