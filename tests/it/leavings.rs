@@ -46,7 +46,8 @@ fn start(world: &World) -> Vec<i32> {
     let path = world.path("agent.sh");
     fs::write(&path, script).expect("written");
     world.configure(&format!(
-        "[agents.odd]\ncommand = \"sh\"\nargs = [{path:?}]\n"
+        "[agents.odd]\ncommand = \"sh\"\nargs = [\"{}\"]\n",
+        path.display()
     ));
     assert!(world.verb(&["odd", "-d", "--offline"]).status.success());
     let pid = |note| {
