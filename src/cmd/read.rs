@@ -109,9 +109,10 @@ fn as_text(message: &Message, now: DateTime<Local>, has_colour: bool) -> String 
             .collect::<String>()
     };
     let at = time(message).with_timezone(&Local);
-    let form = match at.date_naive() == now.date_naive() {
-        true => "%H:%M",
-        false => "%Y-%m-%d %H:%M",
+    let form = if at.date_naive() == now.date_naive() {
+        "%H:%M"
+    } else {
+        "%Y-%m-%d %H:%M"
     };
     let clock = at.format(form);
     let said = clean(&message.text).replace('\n', "\n      ");
