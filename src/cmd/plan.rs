@@ -85,9 +85,10 @@ impl Wiring {
     /// One whose name no server can have is told on stderr alone.
     pub(super) fn left_out(&self) -> Vec<Listed> {
         let left_out = self.told.left_out.iter().filter_map(|left_out| {
-            let kind = match left_out.is_command {
-                true => shown::Type::Local,
-                false => shown::Type::Remote,
+            let kind = if left_out.is_command {
+                shown::Type::Local
+            } else {
+                shown::Type::Remote
             };
             let name = left_out.name.parse().ok()?;
             Some(Listed::left_out(name, kind, left_out.why.clone()))

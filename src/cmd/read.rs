@@ -148,9 +148,10 @@ fn as_text(message: &Message, labels: &Labels, now: DateTime<Local>, has_colour:
             .collect::<String>()
     };
     let at = time(message).with_timezone(&Local);
-    let form = match at.date_naive() == now.date_naive() {
-        true => "%H:%M",
-        false => "%Y-%m-%d %H:%M",
+    let form = if at.date_naive() == now.date_naive() {
+        "%H:%M"
+    } else {
+        "%Y-%m-%d %H:%M"
     };
     let clock = at.format(form);
     let said = clean(&message.text).replace('\n', "\n      ");

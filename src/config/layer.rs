@@ -100,11 +100,7 @@ impl Layers {
                 continue;
             };
             let mut base = base.clone();
-            base.retain(|key, _| {
-                !["label", "color", "exported_env"]
-                    .iter()
-                    .any(|own| key == *own)
-            });
+            base.retain(|key, _| !matches!(key, "label" | "color" | "exported_env"));
             let own = std::mem::take(agent);
             let at = format!("agents.{name}");
             let mut inherited = Vec::new();

@@ -94,9 +94,10 @@ pub fn is_unusual(entry: &Value) -> bool {
     };
     let is_other = |key: &String| OTHERS.contains(&key.as_str());
     let kind = map.get("type").and_then(Value::as_str);
-    let is_typed = match map.contains_key("url") {
-        true => matches!(kind, Some("http" | "sse" | "streamable-http")),
-        false => matches!(kind, None | Some("stdio")),
+    let is_typed = if map.contains_key("url") {
+        matches!(kind, Some("http" | "sse" | "streamable-http"))
+    } else {
+        matches!(kind, None | Some("stdio"))
     };
     !is_typed
         || map.get("command").is_some_and(Value::is_array)

@@ -50,15 +50,14 @@ pub fn parts(value: &str) -> Result<Vec<Part<'_>>, &'static str> {
 
 /// Where the next reference begins, and whether it is one to a file.
 fn next(text: &str) -> Option<(usize, bool)> {
-    let found = text.match_indices('@').find_map(|(at, _)| {
+    text.match_indices('@').find_map(|(at, _)| {
         let is_free = at == 0 || text[..at].ends_with([' ', '\t']);
         let rest = &text[at..];
         match (rest.starts_with("@env:"), rest.starts_with("@file:")) {
             (false, false) => None,
             (_, is_file) => is_free.then_some((at, is_file)),
         }
-    });
-    found
+    })
 }
 
 #[cfg(test)]
