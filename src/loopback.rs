@@ -119,7 +119,7 @@ impl From<Stranger> for io::Error {
 /// [`Stranger`], found by [`Stranger::in_error`]; or an error of the
 /// connection.
 pub async fn prove(stream: &TcpStream, owner: &Owner) -> io::Result<()> {
-    let (near, far) = (stream.local_addr()?, stream.peer_addr()?);
+    let (near, far) = (stream.local_addr()?, stream.peer_addr().map_err(reset)?);
     if near == far {
         // A free port may be given to the very socket that asks for it.
         return Err(io::ErrorKind::ConnectionRefused.into());
@@ -132,6 +132,14 @@ pub async fn prove(stream: &TcpStream, owner: &Owner) -> io::Result<()> {
         Ok(())
     } else {
         Err(Stranger::of(uid).into())
+    }
+}
+
+/// A connection that is none any more was reset: its listener has gone.
+fn reset(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotConnected => io::ErrorKind::ConnectionReset.into(),
+        _ => error,
     }
 }
 

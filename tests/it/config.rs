@@ -819,3 +819,18 @@ fn the_documented_file_may_be_copied_and_every_line_of_it_used() {
     }
     assert_eq!(tables.len(), 4);
 }
+
+#[test]
+fn a_hub_that_listens_everywhere_is_spoken_to_here() {
+    for (host, here) in [
+        ("0.0.0.0", "127.0.0.1"),
+        ("", "127.0.0.1"),
+        ("::", "localhost"),
+        ("[::]", "localhost"),
+        ("[::1]", "::1"),
+        ("127.0.0.2", "127.0.0.2"),
+    ] {
+        let user = User::with(&format!("[server]\nhost = \"{host}\""));
+        assert_eq!(user.load().hub.host, here, "{host:?}");
+    }
+}
