@@ -50,12 +50,11 @@ pub(super) fn start(json: bool) -> Result<Exit, Failure> {
             Some(Told { detached, ended }) => (Some(detached), ended),
             None => (None, None),
         };
-        let exit = match (&detached, &ended) {
-            (Some(_), None) => Exit::Done,
-            _ => {
-                let status = child.wait().await.context("cannot wait").map_err(failed)?;
-                Exit::Agent(pty::exit(status))
-            }
+        let exit = if detached.is_some() && ended.is_none() {
+            Exit::Done
+        } else {
+            let status = child.wait().await.context("cannot wait").map_err(failed)?;
+            Exit::Agent(pty::exit(status))
         };
         match (detached, ended) {
             (Some(detached), Some(ended)) => over(&detached, ended, exit, json)?,

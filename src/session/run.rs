@@ -144,9 +144,7 @@ pub(super) async fn run(
                     desk.audience.own_keys(down.keys(n), tty);
                     // The size is there before what was typed for it.
                     stage.settle(&mut desk.audience, &eyes.feed)?;
-                    eyes.typed(down.keys(n));
-                    let keys = desk.typist.user(Instant::now(), down.keys(n));
-                    eyes.question(&mut desk.typist);
+                    let keys = eyes.user(&mut desk.typist, down.keys(n));
                     down.send(&keys).await;
                 }
                 Moved::Written if down.is_idle() => desk.typist.written(Instant::now()),
@@ -158,9 +156,7 @@ pub(super) async fn run(
             typed = desk.audience.keys(), if down.is_idle() => {
                 desk.audience.typed(&typed);
                 stage.settle(&mut desk.audience, &eyes.feed)?;
-                eyes.typed(&typed.keys);
-                let keys = desk.typist.user(Instant::now(), &typed.keys);
-                eyes.question(&mut desk.typist);
+                let keys = eyes.user(&mut desk.typist, &typed.keys);
                 down.send(&keys).await;
             }
             Some(command) = desk.commands.recv() => {

@@ -345,11 +345,6 @@ impl Eyes {
         self.reached = self.reached.max(reached);
     }
 
-    /// The user types.
-    pub(super) fn typed(&mut self, keys: &[u8]) {
-        self.has_line |= keys.contains(&b'\r');
-    }
-
     pub(super) fn reached(&self) -> Reached {
         self.reached
     }
@@ -371,12 +366,16 @@ impl Eyes {
         self.ask(Ask::Judge(reply));
     }
 
-    /// Looks whether a question is open, if the user has just begun a line: then
-    /// the keys are its answer. Before the agent gets them.
-    pub(super) fn question(&mut self, typist: &mut Typist<Ticket>) {
+    /// What the agent gets of the keys that the user types. If they begin a line
+    /// it is looked, before the agent has them, whether a question is open: then
+    /// they are its answer.
+    pub(super) fn user(&mut self, typist: &mut Typist<Ticket>, keys: &[u8]) -> Vec<u8> {
+        self.has_line |= keys.contains(&b'\r');
+        let passed = typist.user(Instant::now(), keys);
         if let Some(guess) = typist.take_guess() {
             self.ask(Ask::Question(guess));
         }
+        passed
     }
 
     /// Looks again at what the agent does.
