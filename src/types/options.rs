@@ -27,7 +27,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub upload_dir: Option<PathBuf>,
     /// Start our own hub also where agentchattr's is at home
-    #[arg(long, value_name = "WHICH")]
+    #[arg(long, value_name = "embedded", hide_possible_values = true)]
     pub hub: Option<Hub>,
 }
 

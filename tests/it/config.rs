@@ -751,6 +751,7 @@ fn help_is_a_pleasure() {
           --mcp-http-port <N>  The hub's MCP port, streamable HTTP
           --mcp-sse-port <N>   The hub's MCP port, SSE
           --upload-dir <DIR>   Where the hub keeps uploads
+          --hub <embedded>     Start our own hub also where agentchattr's is at home
       -h, --help               Print help
     "#);
     let (code, help, complaint) = wrapper(&[]);
