@@ -190,16 +190,6 @@ impl Agent {
     }
 
     async fn run(mut self) -> ExitCode {
-        let size = || {
-            wrapper::terminal::fd::size(std::io::stdin())
-                .map(|s| (s.rows, s.cols))
-                .ok()
-        };
-        let pixels = || {
-            wrapper::terminal::fd::size(std::io::stdin())
-                .map(|s| (s.x_pixels, s.y_pixels))
-                .ok()
-        };
         report(&json!({"start": {
             "pid": std::process::id(),
             "argv": std::env::args().skip(1).collect::<Vec<_>>(),
@@ -230,19 +220,7 @@ impl Agent {
             tcsetattr(std::io::stdin(), SetArg::TCSANOW, &raw).expect("raw mode");
         }
         self.begin();
-        let (bytes, mut input) = mpsc::channel(64);
-        let mark = self.args.reads_with.clone();
-        std::thread::spawn(move || {
-            while mark.as_ref().is_some_and(|mark| !mark.exists()) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let mut buf = [0; 4096];
-            while let Ok(n @ 1..) = std::io::stdin().read(&mut buf) {
-                if bytes.blocking_send(buf[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
+        let mut input = input(self.args.reads_with.clone());
         let mut winch = signal(SignalKind::window_change()).expect("SIGWINCH");
         let mut hup = self
             .args
@@ -497,4 +475,33 @@ fn report(entry: &Value) {
         file.and_then(|mut file| file.write_all(format!("{entry}\n").as_bytes()))
             .expect("the report is written");
     }
+}
+
+/// What comes from the terminal, once there is a file `mark`, if one is named.
+fn input(mark: Option<PathBuf>) -> mpsc::Receiver<Vec<u8>> {
+    let (bytes, input) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        while mark.as_ref().is_some_and(|mark| !mark.exists()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut buf = [0; 4096];
+        while let Ok(n @ 1..) = std::io::stdin().read(&mut buf) {
+            if bytes.blocking_send(buf[..n].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    input
+}
+
+/// Rows and columns of the terminal.
+fn size() -> Option<(u16, u16)> {
+    let size = wrapper::terminal::fd::size(std::io::stdin()).ok()?;
+    Some((size.rows, size.cols))
+}
+
+/// Its width and height in pixels.
+fn pixels() -> Option<(u16, u16)> {
+    let size = wrapper::terminal::fd::size(std::io::stdin()).ok()?;
+    Some((size.x_pixels, size.y_pixels))
 }

@@ -332,7 +332,7 @@ async fn the_size_in_pixels_reaches_the_agent() {
     eventually("another start", || {
         let report = world.report();
         let starts = report.iter().filter_map(|entry| entry.get("start"));
-        let last = starts.last()?.clone();
+        let last = starts.next_back()?.clone();
         (last["pixels"] == serde_json::json!([2160, 1440])).then_some(())
     });
     // And so has one who attaches.
