@@ -331,7 +331,7 @@ async fn the_size_in_pixels_reaches_the_agent() {
     world.json(&["restart", "fake", "--json"]);
     eventually("another start", || {
         let report = world.report();
-        let starts = report.iter().filter_map(|entry| entry.get("start"));
+        let mut starts = report.iter().filter_map(|entry| entry.get("start"));
         let last = starts.next_back()?.clone();
         (last["pixels"] == serde_json::json!([2160, 1440])).then_some(())
     });
