@@ -21,7 +21,7 @@ use super::setting::block_on;
 use super::signals::Signals;
 use crate::report::{self, Failure};
 use crate::session::State;
-use crate::terminal::pty;
+use crate::terminal::{anchor, pty};
 use crate::types::exit::{AgentExit, Exit};
 use crate::types::text::one_line;
 
@@ -142,8 +142,8 @@ async fn told(child: &mut Child, signals: &mut Signals) -> anyhow::Result<Option
 /// that closes ends it.
 pub(super) fn leave() -> Result<(), Failure> {
     setsid()
-        .map(drop)
         .context("cannot leave the terminal")
+        .and_then(|_| anchor::outlive().context("cannot outlive what started it"))
         .map_err(failed)
 }
 

@@ -18,6 +18,7 @@ use crate::hub::{self, BindError};
 use crate::logging;
 use crate::paths;
 use crate::report::{self, Failure};
+use crate::terminal::anchor;
 use crate::types::exit::Exit;
 
 /// Messages from agent to agent until a human must speak: agentchattr's.
@@ -51,6 +52,7 @@ pub(super) fn run(args: &Serve) -> Result<Exit, Failure> {
         // Not the launch's: its terminal may close, and its signals are its own.
         nix::unistd::setsid()
             .context("cannot leave the terminal")
+            .and_then(|_| anchor::outlive().context("cannot outlive what started it"))
             .map_err(failed)?;
         paths::private_dir(&data_dir)
             .with_context(|| format!("cannot make {}", data_dir.display()))

@@ -15,6 +15,8 @@
 //! *Invariant*: this is what is left of a process of threads after a fork: it
 //! allocates nothing and takes no lock.
 
+#[cfg(target_os = "linux")]
+use std::ffi::CStr;
 use std::io;
 
 use nix::libc::c_int;
@@ -40,6 +42,29 @@ const ORPHAN_GRACE: u32 = 1;
 /// hold us up.
 #[cfg(target_os = "linux")]
 const KILLS: u32 = 3;
+
+/// The name of a process of ours that outlives what started it: a session in the
+/// background, or a hub. An agent may start one, and its end does not end it.
+#[cfg(target_os = "linux")]
+const OUTLIVES: &CStr = c"wrapper:daemon";
+
+/// Has this process outlive the agent that may have started it.
+///
+/// # Errors
+/// If the system does not take its name.
+#[cfg(target_os = "linux")]
+pub fn outlive() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_name(OUTLIVES)?)
+}
+
+/// Elsewhere nothing but its terminal ends it.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn outlive() -> io::Result<()> {
+    Ok(())
+}
 
 /// How the agent ended.
 pub(super) enum Held {
@@ -142,11 +167,14 @@ fn sweep(is_ended: bool, news: &SigSet) {
                 Err(_) => return,
             }
         }
-        signal_children(if kills > 0 {
+        let signal = if kills > 0 {
             Signal::SIGKILL
         } else {
             Signal::SIGTERM
-        });
+        };
+        if !signal_children(signal) {
+            return;
+        }
         if let Ok(Signal::SIGALRM) = news.wait() {
             if kills == KILLS {
                 return;
@@ -162,33 +190,63 @@ fn sweep(is_ended: bool, news: &SigSet) {
 fn sweep(_: bool, _: &SigSet) {}
 
 /// Signals our children, as far as a list of them fits; the others are told when
-/// these have ended.
+/// these have ended. False if there is none that this is for.
 #[cfg(target_os = "linux")]
-fn signal_children(signal: Signal) {
+fn signal_children(signal: Signal) -> bool {
     use nix::fcntl::{OFlag, open};
     use nix::sys::stat::Mode;
     use nix::unistd::read;
 
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let Ok(file) = open(c"/proc/thread-self/children", flags, Mode::empty()) else {
-        return;
+        return false;
     };
     let mut list = [0; 4096];
     let Ok(length) = read(&file, &mut list) else {
-        return;
+        return false;
     };
-    let mut pid = 0;
-    for byte in &list[..length] {
-        match byte {
-            b'0'..=b'9' => pid = pid * 10 + i32::from(byte - b'0'),
-            _ if pid > 0 => {
-                let child = Pid::from_raw(pid);
-                let _ = kill(child, signal);
-                // A stopped process takes no signal but SIGKILL until it goes on.
-                let _ = kill(child, Signal::SIGCONT);
-                pid = 0;
-            }
-            _ => {}
+    let (mut pid, mut first, mut has_signalled) = (0, 0, false);
+    for (at, byte) in list[..length].iter().enumerate() {
+        if byte.is_ascii_digit() {
+            pid = pid * 10 + i32::from(byte - b'0');
+            continue;
         }
+        if pid > 0 && !outlives(&list[first..at]) {
+            let child = Pid::from_raw(pid);
+            let _ = kill(child, signal);
+            // A stopped process takes no signal but SIGKILL until it goes on.
+            let _ = kill(child, Signal::SIGCONT);
+            has_signalled = true;
+        }
+        (pid, first) = (0, at + 1);
     }
+    has_signalled
+}
+
+/// True if the process of this number in digits is a session of its own in the
+/// background, or a hub.
+#[cfg(target_os = "linux")]
+fn outlives(pid: &[u8]) -> bool {
+    use nix::fcntl::{OFlag, open};
+    use nix::sys::stat::Mode;
+    use nix::unistd::read;
+
+    let mut path = [0; 32];
+    let mut end = 0;
+    for part in [b"/proc/", pid, b"/comm"] {
+        let Some(place) = path[..31].get_mut(end..end + part.len()) else {
+            return false;
+        };
+        place.copy_from_slice(part);
+        end += part.len();
+    }
+    let Ok(path) = CStr::from_bytes_until_nul(&path) else {
+        return false;
+    };
+    let Ok(file) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
+        return false;
+    };
+    let mut name = [0; 32];
+    let length = read(&file, &mut name).unwrap_or(0);
+    name[..length].strip_suffix(b"\n") == Some(OUTLIVES.to_bytes())
 }

@@ -1,6 +1,6 @@
 //! Bytes and screens. Knows no agents and no MCP.
 
-mod anchor;
+pub mod anchor;
 pub mod answer;
 pub mod cell;
 pub mod csi;

@@ -35,6 +35,7 @@ async fn a_session_says_who_it_is_and_no_secret() {
             { "name": "up", "route": "proxy", "state": "untold", "reason": "this agent is told of no servers: it has no `mcp_inject`", "evidence": "configured" },
         ],
         "log": "session.log",
+        "socket": room.socket(),
     });
     let answer = room.ask("GET /v1/session", "").await;
     assert_eq!((answer.status, answer.json()), (200, session));

@@ -636,14 +636,14 @@ async fn the_hub_tells_the_truth_about_who_is_not_there() {
             "system: claude is offline: the mention waits for it."
         ]
     );
-    // One that leaves with mentions undelivered says so.
+    // One that leaves with mentions undelivered says so; one had waited for it.
     let me = hub.enter("claude").await;
     say(&hub, "@claude again").await;
     hub.client().deregister(&me).await.expect("left");
     let last = log(&hub).await.pop();
     assert_eq!(
         last.as_deref(),
-        Some("system: claude left: 1 mention undelivered.")
+        Some("system: claude left: 2 mentions undelivered.")
     );
     hub.stop().await;
 }

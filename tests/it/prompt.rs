@@ -78,17 +78,12 @@ async fn mentions_that_wait_become_one_prompt_with_every_channel() {
 #[tokio::test]
 async fn a_mention_outlives_the_agent_that_was_to_get_it() {
     let world = World::with_hub();
-    let once = world.path("once");
-    // Dies at once, comes back after a second; the mention is there by then.
-    let mut terminal = world.launch(&[
-        "fake",
-        "--",
-        "--exit",
-        "9",
-        "--once",
-        once.to_str().expect("text"),
-    ]);
+    let mut terminal = world.launch(&["fake"]);
+    terminal.shows("\n>").await;
     eventually("registered", || (world.online() == ["fake"]).then_some(()));
+    // It comes back after a second; the mention is there by then.
+    terminal.keys(b"/exit 9\r").await;
+    terminal.shows("again in 1 s").await;
     world.json(&["say", "--json", "@fake are you back?"]);
     terminal
         .until("the prompt", |_| world.prompts().len() == 1)

@@ -129,7 +129,12 @@ fn who_has_a_head() {
     assert!(world.verb(&["fake", "-d"]).status.success());
     let who = world.verb(&["who"]);
     let text = String::from_utf8_lossy(&who.stdout).into_owned();
-    assert!(text.starts_with("NAME  STATE   LABEL\nfake  "), "{text}");
+    let mut lines = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(lines.next(), Some(vec!["NAME", "STATE", "LABEL"]), "{text}");
+    let one = lines.next().expect("a line");
+    assert_eq!((one[0], one[2]), ("fake", "Fake"), "{text}");
     let listed = world.json(&["ps", "--json"]);
     let socket = listed[0]["socket"].as_str().expect("a socket");
     assert!(socket.ends_with("/control.sock"), "{socket}");

@@ -1,8 +1,11 @@
 //! Sessions that were killed, or whose hub was away when they ended: the next
 //! launch has their name, and what waits for them, at once.
 
+use std::path::Path;
+
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use wrapper::control::roster;
 use wrapper::hub::Client;
 use wrapper::hub::client::Entry;
 use wrapper::types::upstream::Endpoint;
@@ -29,7 +32,10 @@ fn strike(world: &World, session: &Value) {
     eventually("its end", || {
         let left = world.processes();
         let is_there = |(pid, _): &(i32, String)| pids.contains(&pid.to_string());
-        (!left.iter().any(is_there)).then_some(())
+        // It lets go of its directory last.
+        let socket = Path::new(session["socket"].as_str().expect("a path"));
+        let is_held = roster::is_alive(socket.parent().expect("a directory"));
+        (!left.iter().any(is_there) && !is_held).then_some(())
     });
 }
 

@@ -237,7 +237,7 @@ fn what_cannot_be_sent_or_replaced_is_named_without_its_value() {
         ),
         (
             "command = 'x'\nenv = { 'A=B' = '1' }",
-            "x.env: \"A=B\" is no variable's name",
+            "x.env: \"A=****\" is no variable's name",
         ),
     ] {
         assert_eq!(

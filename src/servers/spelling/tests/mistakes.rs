@@ -111,11 +111,6 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "handed on",
     ),
     (
-        r#"{"url": "https://x.dev", "auth": null}"#,
-        "auth",
-        "handed on",
-    ),
-    (
         r#"{"url": "https://x.dev", "headersHelper": "s3cret"}"#,
         "headersHelper",
         "handed on",
@@ -124,11 +119,6 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         r#"{"command": "x", "enabled": "no"}"#,
         "enabled",
         "expected true or false",
-    ),
-    (
-        r#"{"command": "x", "disabled": null}"#,
-        "disabled",
-        "not null",
     ),
 ];
 
