@@ -46,7 +46,10 @@ pub(super) fn spec(
             .filter(|path| !path.is_empty())
             .map(|path| cwd.join(at_home(home, path)))
     });
-    let inject = match raw.mcp_inject {
+    // As agentchattr: a template is for one mode alone.
+    let has_template = (raw.mcp_proxy_flag_template.as_ref()).is_some_and(|text| !text.is_empty());
+    let mode = raw.mcp_inject.or(has_template.then_some(Mode::ProxyFlag));
+    let inject = match mode {
         Some(mode) => Some(inject(mode, &raw, settings, dialect)?),
         None => None,
     };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::foreign;
 use super::layer::{Layer, Layers};
 use super::mistake::Error;
 use super::overrides::{
@@ -36,7 +37,7 @@ pub fn load(env: &Env, cwd: &Path, options: &Options) -> Result<Config, Error> {
         None => paths::var(env, "WRAPPER_CONFIG").map(|path| cwd.join(path)),
     };
     let path = named.clone().unwrap_or_else(|| paths::user_config(env));
-    match read(&path, env)? {
+    match read(&path, env, &mut warnings)? {
         Some(table) => layers.add(table, &Layer::File(path.clone())),
         None if named.is_some() => {
             return Err(Error::new(format_args!(
@@ -48,7 +49,7 @@ pub fn load(env: &Env, cwd: &Path, options: &Options) -> Result<Config, Error> {
     }
     let local = path.with_file_name("config.local.toml");
     if local != path
-        && let Some(table) = read(&local, env)?
+        && let Some(table) = read(&local, env, &mut warnings)?
     {
         warnings.extend(layers.add_agents(table, &local));
     }
@@ -66,8 +67,9 @@ pub fn load(env: &Env, cwd: &Path, options: &Options) -> Result<Config, Error> {
     Config::resolve(layers, launched, env, cwd, warnings)
 }
 
-/// A file's table, its paths made absolute; None if there is no such file.
-fn read(path: &Path, env: &Env) -> Result<Option<Table>, Error> {
+/// A file's table, its paths made absolute; None if there is no such file. Keys of
+/// agentchattr's that are not known here are left out with a warning.
+fn read(path: &Path, env: &Env, warnings: &mut Vec<String>) -> Result<Option<Table>, Error> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -80,7 +82,17 @@ fn read(path: &Path, env: &Env) -> Result<Option<Table>, Error> {
             )));
         }
     };
-    let mut table = parse(path, &text)?;
+    let mut table = match parse(path, &text) {
+        Ok(table) => table,
+        Err(error) => match foreign::known(path, &text) {
+            Some(known) => {
+                let (table, warning) = known?;
+                warnings.push(warning);
+                table
+            }
+            None => return Err(error),
+        },
+    };
     anchor(&mut table, path.parent().unwrap_or(path), env)?;
     Ok(Some(table))
 }

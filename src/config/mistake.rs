@@ -45,6 +45,17 @@ impl Error {
         }
     }
 
+    /// A mistake in what `path` holds, without its line; the key is the last that
+    /// the parser names.
+    pub(super) fn in_values(path: &Path, error: &toml::de::Error) -> Self {
+        let said = error.to_string().trim_end().replace('\n', ", ");
+        let (said, hint) = plainer(&said);
+        Self {
+            message: format!("{}: {said}", path.display()),
+            hint,
+        }
+    }
+
     /// A mistake of ours to find, at `span` of `text`.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, said: &str) -> Self {
         Self::new(at(path, text, span, said))

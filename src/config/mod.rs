@@ -4,6 +4,7 @@
 //! agents of `config.local.toml` beside it, the environment, the options.
 
 mod agent;
+mod foreign;
 mod layer;
 mod listing;
 mod load;

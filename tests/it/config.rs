@@ -363,6 +363,36 @@ max_size_mb = 10
 }
 
 #[test]
+fn keys_of_a_later_agentchattr_are_left_out_and_named() {
+    let text = "[server]\nport = 8301\nnew_key = 1\n[agents.mine]\ncommand = \"mine\"\nicon = \"x\"\n\
+                mcp_proxy_flag_template = \"--mcp {url} --key {key_env}\"\n[plugins]\na = 1\n";
+    let routed = format!("{text}[routing]\ndefault = \"none\"\n");
+    let beside = User::with(text).file("home/.config/wrapper/wrapper.py", "");
+    for user in [User::with(&routed), beside] {
+        let config = user.load();
+        assert_eq!(config.hub.port, 8301);
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+        let says =
+            "what is not known here was left out: `server.new_key`, `agents.mine.icon`, `plugins`";
+        assert!(config.warnings[0].ends_with(says), "{:?}", config.warnings);
+        // A template says the mode, as it does there.
+        let inject = user.agent("mine").inject;
+        assert!(
+            matches!(inject, Some(Inject::ProxyFlag { .. })),
+            "{inject:?}"
+        );
+    }
+    // In a file of ours it is a mistake, and so is a wrong value in one of theirs.
+    assert!(User::with(text).wrong().contains("unknown key `new_key`"));
+    let wrong = User::with(&format!("{routed}[mcp]\nhttp_port = \"x\"\n")).wrong();
+    assert!(wrong.contains("expected 0 to 65535"), "{wrong}");
+    assert!(
+        wrong.contains("http_port") && !wrong.contains("new_key"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     insta::assert_snapshot!(User::with("[server]\nprot = 8300\n").wrong(), @r#"
     config.toml:2:1: unknown key `prot`
