@@ -25,7 +25,7 @@ use super::receipt::{Options, PromptId, Receipt, Word};
 use super::relay::{Down, Moved, Up};
 use super::restart::Reached;
 use super::typist::Typist;
-use crate::terminal::{Change, Feed, Process, Pty, Tty};
+use crate::terminal::{Change, Feed, Picture, Process, Pty, Tty};
 use crate::types::agent::Pacing;
 use crate::types::exit::AgentExit;
 use crate::types::size::TermSize;
@@ -212,6 +212,7 @@ pub(super) async fn run(
     }
     if let Ok(Ok(look)) = timeout(LAST_OUTPUT, eyes.look()).await {
         tty.note_alternate(look.picture.alternate);
+        tty.note_below(below(&look.picture, course.end()));
         eyes.note_last(&look, desk);
         desk.last_words.send_replace(last_rows(&look.picture.rows));
     }
@@ -220,6 +221,19 @@ pub(super) async fn run(
         end: course.end(),
         reached: eyes.reached(),
     })
+}
+
+/// How far it is from the cursor to below what stands on the screen; an agent that
+/// was stopped has not ended its line itself.
+fn below(picture: &Picture, end: End) -> u16 {
+    let (row, column) = picture.cursor;
+    let last = picture.rows.iter().rposition(|row| !row.is_empty());
+    let last = last.and_then(|last| u16::try_from(last).ok()).unwrap_or(0);
+    match last.checked_sub(row) {
+        _ if picture.alternate => 0,
+        Some(rows @ 1..) => rows + 1,
+        _ => u16::from(end == End::Stopped && column > 0),
+    }
 }
 
 /// Does what others ask of the session.

@@ -62,6 +62,10 @@ pub trait Tty {
     /// on until this is told.
     fn note_alternate(&self, on: bool);
 
+    /// Notes how many rows the cursor has to go down to stand below what the agent
+    /// has left, so that a shell's prompt does not stand within.
+    fn note_below(&self, _rows: u16) {}
+
     /// What undoes the modes that the agent has left on.
     fn undo(&self) -> Vec<u8>;
 
@@ -156,6 +160,10 @@ impl Tty for DevTty {
 
     fn note_alternate(&self, on: bool) {
         self.raw.alternate.set(on);
+    }
+
+    fn note_below(&self, rows: u16) {
+        self.raw.below.set(rows);
     }
 
     fn undo(&self) -> Vec<u8> {
@@ -267,6 +275,7 @@ struct Raw {
     tty: File,
     before: Termios,
     alternate: Cell<bool>,
+    below: Cell<u16>,
 }
 
 impl Raw {
@@ -275,6 +284,7 @@ impl Raw {
             before: termios::tcgetattr(&tty)?,
             tty: tty.into(),
             alternate: Cell::new(false),
+            below: Cell::new(0),
         };
         raw.enter()?;
         panic::set_hook(Box::new(|panic| tracing::error!(%panic, "we panicked")));
@@ -311,6 +321,8 @@ impl Drop for Raw {
         if std::thread::panicking() {
             // The agent had no time for last words, nor to end its line.
             undo.extend_from_slice(b"\r\n");
+        } else {
+            undo.extend(b"\r\n".repeat(self.below.get().into()));
         }
         write_soon(&mut self.tty, &undo);
         if let Err(error) = self.leave() {

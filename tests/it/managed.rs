@@ -123,6 +123,24 @@ fn sessions_are_stopped_at_once_and_tell_how_they_ended() {
     assert!(said.contains("no session `fake`"), "{said}");
 }
 
+#[tokio::test]
+async fn the_shells_prompt_stands_below_what_a_stopped_agent_has_left() {
+    let world = World::new();
+    let script = world.path("boxed.sh");
+    let draws = "printf '+--+\\r\\n|  |\\r\\n+--+\\033[1A\\033[2D'; exec sleep 1000";
+    std::fs::write(&script, draws).expect("written");
+    world.configure(&format!(
+        "[agents.boxed]\ncommand = \"sh\"\nargs = [{script:?}]\n"
+    ));
+    let mut shell = world.shell();
+    shell.shows("$").await;
+    let line = format!("{} boxed --offline\r", super::support::world::WRAPPER);
+    shell.keys(line.as_bytes()).await;
+    shell.shows("+--+\n|  |\n+--+").await;
+    assert!(world.verb(&["stop", "boxed"]).status.success());
+    shell.shows("+--+\n|  |\n+--+\n$").await;
+}
+
 #[test]
 fn what_is_stopped_has_left_with_all_it_started() {
     let world = World::new();
