@@ -100,6 +100,11 @@ pub(super) async fn ensure(setting: &Setting) -> anyhow::Result<()> {
     let (hub, mcp) = (&setting.config.hub, &setting.config.mcp);
     let program = hosted::program().context("cannot find our own program")?;
     let mut command = tokio::process::Command::new(program);
+    if let Ok(own) = std::env::current_exe() {
+        // Its place, for who looks at the processes; an upgrade may have taken it.
+        let own = own.to_string_lossy().into_owned();
+        command.arg0(own.trim_end_matches(" (deleted)"));
+    }
     command
         .args(["serve", "--background", "--json"])
         .args([
