@@ -75,6 +75,10 @@ impl Source {
     }
 }
 
+/// How often a stream is asked for once more because another had opened a session
+/// meanwhile.
+const MOST_FOLLOWED: u32 = 4;
+
 /// Opens the upstream's stream for `session`, as the agent's `request` asks,
 /// and the session itself before it, if that has to be. Goes on after the
 /// event `after`, if the session is still of `generation`.
@@ -85,7 +89,7 @@ pub(super) async fn open(
     after: Option<String>,
     generation: u64,
 ) -> Opened {
-    let (mut chances, mut openings) = (Chances::default(), 0);
+    let (mut chances, mut openings, mut followed) = (Chances::default(), 0, 0);
     loop {
         let mut request = session.request(&request).unwrap_or_else(|| request.clone());
         request.crossing = headers::without(&request.crossing, |name| {
@@ -124,11 +128,21 @@ pub(super) async fn open(
                 // A session that was opened a moment ago, or none at all, has
                 // not been forgotten: there is no stream.
                 let has_one = session.standing().place.theirs.is_some();
+                // A call may have opened another meanwhile, which is to be asked for.
+                let is_another = || session.generation_at(target.home()) != seen;
+                if is_another() && followed < MOST_FOLLOWED {
+                    followed += 1;
+                    continue;
+                }
                 if openings > 0 || !has_one {
                     return Opened::Never;
                 }
                 match is_forgotten(&shared, &session).await {
                     Ok(true) => {}
+                    Ok(false) if is_another() && followed < MOST_FOLLOWED => {
+                        followed += 1;
+                        continue;
+                    }
                     Ok(false) => return Opened::Never,
                     Err(failed) => {
                         tracing::debug!(%server, ?failed, "no stream, and no word of why");
