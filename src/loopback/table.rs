@@ -31,6 +31,7 @@ pub(super) fn look(at: SocketAddr, to: SocketAddr) -> io::Result<Far> {
                 None => result = Ok(Far::Nowhere),
             },
             Err(error) if result.is_err() => result = Err(error),
+            // The other table was read, and proves nothing: that is refused as well.
             Err(_) => {}
         }
     }
